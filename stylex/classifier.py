@@ -1,0 +1,254 @@
+"""One face for any frozen classifier, and a small network of our own to train when there is none yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_INPUT = 1024
+LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
+
+
+class ClassifierError(ValueError):
+    """A classifier that cannot be used; the message says what came and what is needed."""
+
+
+class ConvNet(nn.Module):
+    """A residual network for small pictures: three stages at half, a quarter and an eighth of the input."""
+
+    def __init__(self, num_classes: int, width: int = 32, blocks: int = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        channels = width
+        for stage in range(3):
+            for block in range(blocks):
+                layers.append(_Residual(channels, width * 2**stage, stride=2 if stage and not block else 1))
+                channels = width * 2**stage
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean(dim=(2, 3)))
+
+
+class _Residual(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.norm0 = nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.skip = nn.Identity() if in_channels == out_channels and stride == 1 else nn.Conv2d(in_channels, out_channels, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm1(self.conv1(F.relu(self.norm0(self.conv0(x)))))
+        return F.relu(y + self.skip(x))
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What has to travel with the weights.
+
+    Attributes:
+        class_names: one name for each output.
+        resolution: side of the square picture the network reads.
+        library, architecture: who builds the network: "stylex" (`ConvNet`), "torchvision", "timm" or "transformers", and its name there.
+        arguments: keyword arguments of the architecture.
+        mean, std: per channel, of pictures in [0, 1].
+        temperature: the logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    """
+
+    class_names: tuple[str, ...]
+    resolution: int
+    library: str = "stylex"
+    architecture: str = "ConvNet"
+    arguments: dict[str, Any] | None = None
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("class_names", "mean", "std"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)):
+                raise ClassifierError(f"{name} is {value!r}; use a list")
+            object.__setattr__(self, name, tuple(value))
+        if len(self.class_names) < 2 or not all(isinstance(n, str) and n for n in self.class_names):
+            raise ClassifierError(f"class_names is {list(self.class_names)!r}; a classifier needs at least two named classes")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ClassifierError(f"class_names {list(self.class_names)!r} names a class twice")
+        if not isinstance(self.resolution, int) or not 8 <= self.resolution <= MAX_INPUT:
+            raise ClassifierError(f"the classifier's resolution is {self.resolution!r}; use 8 to {MAX_INPUT}")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(isinstance(v, (int, float)) for v in self.mean + self.std):
+            raise ClassifierError("mean and std need three numbers each")
+        if not all(v > 0 for v in self.std) or not isinstance(self.temperature, (int, float)) or not self.temperature > 0:
+            raise ClassifierError("std and temperature must be above zero")
+
+
+class Classifier(nn.Module):
+    """Frozen: always in eval mode, never trained, but gradients flow through it to the picture.
+
+    Takes x [N, 3, H, W] in [-1, 1] of any size; resizes, normalises, and divides the logits by the temperature.
+    """
+
+    def __init__(self, network: nn.Module | Callable[[Tensor], Any], config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice the speed on a CPU
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Stays in eval mode: a parent's `.train()` must not wake up dropout or batch statistics."""
+        return super().train(False)
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.config.class_names)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, 3, H, W] in [-1, 1] -> logits [N, K]."""
+        size = self.config.resolution
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if x.shape[-2:] != (size, size):
+                x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            logits = self._logits(self.network(((x + 1) / 2 - self.mean) / self.std))
+        return logits / self.config.temperature
+
+    def probs(self, x: Tensor) -> Tensor:
+        return self(x).softmax(dim=1)
+
+    def _logits(self, output: Any) -> Tensor:
+        """The logits of whatever a library returns: a tensor, an object with `.logits`, or a tuple that starts with one."""
+        output = getattr(output, "logits", output)
+        if isinstance(output, (tuple, list)):
+            output = output[0]
+        if not isinstance(output, Tensor):
+            raise ClassifierError(f"the classifier returned {type(output).__name__}; it must return logits [N, K]")
+        if output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1):
+            # One sigmoid output z: the softmax of (0, z) gives the same two probabilities.
+            z = output.reshape(-1, 1)
+            output = torch.cat([torch.zeros_like(z), z], dim=1)
+        if output.ndim != 2 or output.shape[1] != len(self.config.class_names):
+            raise ClassifierError(
+                f"the classifier returned shape {tuple(output.shape)}; with class names "
+                f"{self.class_names} it must return [N, {len(self.config.class_names)}]"
+            )
+        return output
+
+    def config_dict(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+
+
+def wrap(
+    network: nn.Module | Callable[[Tensor], Any],
+    class_names: Sequence[str],
+    resolution: int,
+    *,
+    mean: Sequence[float] = (0.485, 0.456, 0.406),
+    std: Sequence[float] = (0.229, 0.224, 0.225),
+    temperature: float = 1.0,
+) -> Classifier:
+    """Any network or callable [N, 3, R, R] -> logits as a `Classifier`; the defaults are ImageNet's statistics.
+
+    A classifier wrapped like this explains in memory. To save or push it with a StylEx, build it with `build` so that
+    another machine knows how to make the same network.
+    """
+    names = tuple(class_names)
+    return Classifier(network, ClassifierConfig(names, resolution, "callable", "", None, tuple(mean), tuple(std), temperature))
+
+
+def build(config: ClassifierConfig) -> Classifier:
+    """The network that `config` names, with random weights.
+
+    Raises:
+        ClassifierError: if the library is unknown or not installed, or has no such architecture.
+    """
+    arguments, classes = dict(config.arguments or {}), len(config.class_names)
+    if config.library not in LIBRARIES:
+        raise ClassifierError(f"classifier library {config.library!r} is unknown; use one of {', '.join(LIBRARIES)}")
+    try:
+        if config.library == "stylex":
+            if config.architecture != "ConvNet" or set(arguments) - {"width", "blocks"}:
+                raise ClassifierError(f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; use ConvNet")
+            if not all(isinstance(v, int) and 1 <= v <= 512 for v in arguments.values()):
+                raise ClassifierError(f"ConvNet's width and blocks are {arguments}; use whole numbers from 1 to 512")
+            network: nn.Module = ConvNet(classes, **arguments)
+        elif config.library == "torchvision":
+            from torchvision.models import get_model
+
+            network = get_model(config.architecture, weights=None, num_classes=classes, **arguments)
+        elif config.library == "timm":
+            import timm
+
+            network = timm.create_model(config.architecture, pretrained=False, num_classes=classes, **arguments)
+        else:
+            from transformers import AutoConfig, AutoModelForImageClassification
+
+            network = AutoModelForImageClassification.from_config(
+                AutoConfig.for_model(config.architecture, num_labels=classes, **arguments)
+            )
+    except ImportError as error:
+        raise ClassifierError(f"this classifier needs {config.library}: pip install {config.library}") from error
+    except ClassifierError:
+        raise
+    except Exception as error:
+        raise ClassifierError(f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}") from error
+    return Classifier(network, config)
+
+
+def config_from_dict(values: dict[str, Any]) -> ClassifierConfig:
+    """Build from parsed JSON; unknown and missing keys are refused by name."""
+    known = ClassifierConfig.__dataclass_fields__
+    if unknown := sorted(set(values) - set(known)):
+        raise ClassifierError(f"unknown key {', '.join(unknown)}; known are {', '.join(known)}")
+    if missing := [n for n in ("class_names", "resolution") if n not in values]:
+        raise ClassifierError(f"missing key {', '.join(missing)}")
+    return ClassifierConfig(**values)
+
+
+def load_classifier(folder: str | Path) -> Classifier:
+    """Read a classifier from a folder with config.json and model.safetensors.
+
+    Raises:
+        ClassifierError, hub.ModelError: naming the file and what is wrong with it.
+    """
+    from .hub import ModelError, load_weights, read_json
+
+    folder = Path(folder)
+    try:
+        classifier = build(config_from_dict(read_json(folder / "config.json")))
+    except (ClassifierError, TypeError) as error:
+        raise ModelError(f"{folder / 'config.json'}: {error}") from error
+    load_weights(classifier.network, folder / "model.safetensors")
+    return classifier
+
+
+def save_classifier(classifier: Classifier, folder: str | Path) -> None:
+    """Write config.json and model.safetensors.
+
+    Raises:
+        ClassifierError: for a wrapped callable, which no other machine could rebuild.
+    """
+    from .hub import save_weights
+
+    if classifier.config.library not in LIBRARIES or not isinstance(classifier.network, nn.Module):
+        raise ClassifierError(
+            "this classifier is a wrapped callable, which cannot be saved; build it with stylex.classifier.build "
+            f"from one of {', '.join(LIBRARIES)} and load its weights into .network"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(classifier.config_dict(), indent=2) + "\n", encoding="utf-8")
+    save_weights(classifier.network, folder / "model.safetensors")

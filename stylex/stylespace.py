@@ -1,0 +1,134 @@
+"""StyleSpace: every style coordinate of the generator as one flat vector, and what it means to move one.
+
+Convolution coordinates come first, toRGB coordinates last. The order is computed from the generator's channels and
+never written down, so `locate` and `index` are right for every resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class Direction(IntEnum):
+    """Which end of its range a coordinate moves to."""
+
+    DOWN = 0
+    UP = 1
+
+    @property
+    def opposite(self) -> Direction:
+        return Direction(1 - self)
+
+
+@dataclass(frozen=True)
+class StyleLayer:
+    """A run of coordinates that scale the input channels of one layer."""
+
+    name: str
+    resolution: int
+    start: int
+    channels: int
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.start, self.start + self.channels)
+
+
+class StyleSpace:
+    """Flat index <-> (layer, channel) for a generator with `channels` feature maps at 4x4, 8x8, ..."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        sizes = [4 * 2**i for i in range(len(channels))]
+        rows = [("4x4/conv", 4, channels[0])]
+        for below, here, size in zip(channels, channels[1:], sizes[1:], strict=False):
+            rows += [(f"{size}x{size}/conv0", size, below), (f"{size}x{size}/conv1", size, here)]
+        self.num_conv = sum(c for _, _, c in rows)
+        rows += [(f"{size}x{size}/torgb", size, c) for size, c in zip(sizes, channels, strict=True)]
+        self.layers: list[StyleLayer] = []
+        self.size = 0
+        for name, size, count in rows:
+            self.layers.append(StyleLayer(name, size, self.size, count))
+            self.size += count
+        self._by_name = {layer.name: layer for layer in self.layers}
+
+    def locate(self, index: int) -> tuple[str, int]:
+        """Flat index -> (layer name, channel).
+
+        Raises:
+            IndexError: if `index` is not in [0, size).
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(f"style coordinate {index} does not exist; this generator has 0 to {self.size - 1}")
+        layer = next(layer for layer in self.layers if index < layer.start + layer.channels)
+        return layer.name, index - layer.start
+
+    def index(self, layer: str, channel: int) -> int:
+        """(layer name, channel) -> flat index.
+
+        Raises:
+            KeyError: if there is no such layer.
+            IndexError: if the layer has no such channel.
+        """
+        if layer not in self._by_name:
+            raise KeyError(f"no layer {layer!r}; this generator has {', '.join(self._by_name)}")
+        found = self._by_name[layer]
+        if not 0 <= channel < found.channels:
+            raise IndexError(f"{layer} has channels 0 to {found.channels - 1}, not {channel}")
+        return found.start + channel
+
+
+@dataclass(frozen=True)
+class StyleStats:
+    """How the coordinates vary over the training pictures: each [S], and over how many pictures."""
+
+    s_min: Tensor
+    s_max: Tensor
+    s_mean: Tensor
+    s_std: Tensor
+    count: int
+
+    @classmethod
+    def of(cls, s: Tensor) -> StyleStats:
+        """Statistics of `s` [N, S]."""
+        return cls(s.amin(0), s.amax(0), s.mean(0), s.std(0, unbiased=False), s.shape[0])
+
+
+def move(s: Tensor, index: int | Tensor, direction: Direction | Tensor, stats: StyleStats, shift: float = 1.0) -> Tensor:
+    """Move one coordinate of each row towards one end of its range.
+
+    s'_i = s_i + shift * (end_i - s_i): 0 stays, 1 arrives at the end, more leaves the range (method of the published
+    notebook).
+
+    Args:
+        s: [N, S]; not changed.
+        index: one coordinate for all rows, or [N] one for each row.
+        direction: DOWN towards `s_min`, UP towards `s_max`; one, or [N].
+        shift: how far.
+
+    Returns:
+        [N, S], a copy.
+    """
+    rows = torch.arange(s.shape[0], device=s.device)
+    index = torch.as_tensor(index, device=s.device).expand(s.shape[0])
+    up = torch.as_tensor(direction, device=s.device).expand(s.shape[0]) == Direction.UP
+    end = torch.where(up, stats.s_max.to(s)[index], stats.s_min.to(s)[index])
+    moved = s.clone()
+    moved[rows, index] += shift * (end - s[rows, index])
+    return moved
+
+
+def move_together(s: Tensor, moves: Sequence[tuple[int, Direction]], stats: StyleStats, shift: float = 1.0) -> Tensor:
+    """Move several coordinates of every row at once; where one is named twice, the first wins. [N, S] -> [N, S]."""
+    first: dict[int, Direction] = {}
+    for index, direction in moves:
+        first.setdefault(int(index), direction)
+    moved = s.clone()
+    for index, direction in first.items():
+        end = (stats.s_max if direction == Direction.UP else stats.s_min)[index].to(s)
+        moved[:, index] += shift * (end - s[:, index])
+    return moved

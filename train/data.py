@@ -1,0 +1,104 @@
+"""Folders of pictures as tensors: decoded once, kept as uint8, split by file name."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from stylex.images import ImageError, list_images, to_uint8
+
+Split = Literal["train", "val", "all"]
+VALIDATION_PERCENT = 12
+
+
+class DataError(ValueError):
+    """A folder that cannot be trained on; the message says what was found and what is needed."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """x [N, 3, R, R] uint8, labels [N] (-1 where unknown), and where each came from."""
+
+    x: Tensor
+    labels: Tensor
+    paths: list[Path]
+    class_names: list[str]
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+    def subset(self, index: Tensor) -> Pictures:
+        return Pictures(self.x[index], self.labels[index], [self.paths[i] for i in index.tolist()], self.class_names)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """uint8 -> [-1, 1], the same numbers as `stylex.images.to_tensor`."""
+    return x.float() / 127.5 - 1
+
+
+def in_validation(path: Path) -> bool:
+    """Whether a picture belongs to the validation part: decided by its file name alone, so it never changes sides."""
+    digest = hashlib.sha1(path.name.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:4], "big") % 100 < VALIDATION_PERCENT
+
+
+def load_folder(folder: str | Path, resolution: int, split: Split = "all", *, need_classes: bool = True) -> Pictures:
+    """Read a folder with one sub-folder of pictures for each class.
+
+    Broken pictures are named on stderr and left out.
+
+    Raises:
+        DataError: if the folder is missing or empty, has fewer than two classes, or a class with no picture left.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give a folder with one sub-folder of pictures for each class")
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = [n for n in names if list_images(folder / n)]
+    if need_classes and len(names) < 2:
+        found = f"one class ({names[0]})" if names else "no class folder with pictures"
+        raise DataError(f"{folder} holds {found}; training needs at least two sub-folders of pictures, one for each class")
+    files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)] or [(p, -1) for p in list_images(folder)]
+    if not files:
+        raise DataError(f"{folder} holds no pictures")
+    files = [(p, k) for p, k in files if split == "all" or in_validation(p) == (split == "val")]
+
+    pictures, kept, broken = [], [], []
+    for path, label in files:
+        try:
+            pictures.append(to_uint8([path], resolution))
+            kept.append((path, label))
+        except ImageError as error:
+            broken.append(str(error))
+    if broken:
+        print(f"{len(broken)} of {len(files)} pictures cannot be read and are left out:", *broken, sep="\n  ", file=sys.stderr)
+    for k, name in enumerate(names):
+        if not any(label == k for _, label in kept):
+            raise DataError(f"class {name} of {folder} has no readable picture in the {split} part; add some or remove the folder")
+    if not kept:
+        raise DataError(f"{folder} holds no readable picture in the {split} part")
+    return Pictures(torch.cat(pictures), torch.tensor([k for _, k in kept]), [p for p, _ in kept], names)
+
+
+def epochs(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Tensor]:
+    """Endless batches of indices [batch_size]: every picture once per shuffle, from the `start`-th batch on.
+
+    The order follows from `seed` alone, so a resumed run sees what an unbroken one would have seen.
+    """
+    position, epoch, order = start * batch_size, -1, torch.empty(0, dtype=torch.long)
+    while True:
+        index = []
+        for i in range(position, position + batch_size):
+            if i // count != epoch:
+                epoch = i // count
+                order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+            index.append(order[i % count])
+        yield torch.stack(index)
+        position += batch_size

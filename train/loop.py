@@ -1,0 +1,371 @@
+"""One training step, and the loop around it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from stylex import losses, metrics
+from stylex.classifier import Classifier
+from stylex.config import ModelConfig
+from stylex.discriminator import Discriminator
+from stylex.encoder import Encoder
+from stylex.generator import Generator, Mapping
+from stylex.images import to_pil_list
+from stylex.model import StylEx
+from stylex.perceptual import EfficientNetLite0, perceptual_features
+from stylex.render import grid
+from train import checkpoint
+from train.augment import flip, for_discriminator
+from train.data import Pictures, epochs, to_float
+from train.ema import EMA
+
+if TYPE_CHECKING:
+    from train.train import Options
+
+NETWORKS = ("generator", "mapping", "encoder", "discriminator")
+AVERAGED = ("generator", "mapping", "encoder")
+# Below this share of its early value the spread of E(x) counts as collapsed.
+COLLAPSE = 0.1
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which step and what is safe."""
+
+
+def swap_top(probs: Tensor) -> Tensor:
+    """Exchange each picture's largest probability with that of a random other class: [N, K] -> [N, K]."""
+    n, k = probs.shape
+    top = probs.argmax(1)
+    other = (top + torch.randint(1, k, (n,), device=probs.device)) % k
+    rows = torch.arange(n, device=probs.device)
+    swapped = probs.clone()
+    swapped[rows, top], swapped[rows, other] = probs[rows, other], probs[rows, top]
+    return swapped
+
+
+class Trainer:
+    """Networks, optimisers and averages of one run, and the step that moves them all."""
+
+    def __init__(self, o: Options, classifier: Classifier, judge: Classifier | None, init: StylEx | None = None) -> None:
+        self.o = o
+        self.accelerator = Accelerator(mixed_precision=o.mixed_precision)
+        device = self.accelerator.device
+        torch.manual_seed(o.seed)
+        config = init.config if init else o.model_config(len(classifier.class_names))
+        self.config: ModelConfig = config
+        self.classifier = classifier.to(device)
+        self.judge = judge.to(device) if judge else None
+        self.features = perceptual_features(o.perceptual, classifier).to(device)
+        built: dict[str, Any] = {
+            "generator": Generator(config),
+            "mapping": Mapping(config),
+            "encoder": Encoder(config),
+            "discriminator": Discriminator(config),
+        }
+        for name in NETWORKS:
+            if init is not None and getattr(init, name) is not None:
+                built[name].load_state_dict(getattr(init, name).state_dict())
+            built[name].to(device, memory_format=torch.channels_last)
+        self.ema = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
+        fast = {"betas": (0.0, 0.99), "eps": 1e-8, "fused": True}
+        groups = [
+            {"params": built["generator"].parameters(), "lr": o.learning_rate},
+            {"params": built["mapping"].parameters(), "lr": o.learning_rate},
+            {"params": built["encoder"].parameters(), "lr": o.learning_rate * o.encoder_lr_mul},
+        ]
+        optimizer_g = torch.optim.Adam(groups, **fast)
+        optimizer_d = torch.optim.Adam(built["discriminator"].parameters(), lr=o.learning_rate, **fast)
+        prepared = self.accelerator.prepare(*built.values(), optimizer_g, optimizer_d)
+        self.networks = dict(zip(NETWORKS, prepared[:4], strict=True))
+        self.generator, self.mapping, self.encoder, self.discriminator = prepared[:4]
+        self.optimizer_g, self.optimizer_d = prepared[4:]
+        self.mean_path = torch.zeros((), device=device)
+        self.step_number = self.nimg = 0
+        self.early_spread: float | None = None
+        self.log: dict[str, Tensor] = {}
+
+    # State.
+
+    def bare(self, name: str) -> Any:
+        return self.accelerator.unwrap_model(self.networks[name])
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs; random numbers follow from the seed and the step."""
+        return {
+            "options": asdict(self.o),
+            "model": self.config.to_dict(),
+            "networks": {name: self.bare(name).state_dict() for name in NETWORKS},
+            "ema": {name: self.ema[name].module.state_dict() for name in AVERAGED},
+            "optimizer_g": self.optimizer_g.state_dict(),
+            "optimizer_d": self.optimizer_d.state_dict(),
+            "mean_path": self.mean_path,
+            "step": self.step_number,
+            "nimg": self.nimg,
+            "early_spread": self.early_spread,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        if state["model"] != self.config.to_dict():
+            raise checkpoint.ResumeError(
+                f"the checkpoint holds a model {state['model']}, the options ask for {self.config.to_dict()}; "
+                "use the same options, another --output, or --resume none"
+            )
+        for name in NETWORKS:
+            self.bare(name).load_state_dict(state["networks"][name])
+        for name in AVERAGED:
+            self.ema[name].module.load_state_dict(state["ema"][name])
+        self.optimizer_g.load_state_dict(state["optimizer_g"])
+        self.optimizer_d.load_state_dict(state["optimizer_d"])
+        self.mean_path.copy_(state["mean_path"])
+        self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
+
+    def model(self) -> StylEx:
+        """The averaged networks as a StylEx that shares their memory."""
+        return StylEx(
+            self.config,
+            self.classifier,
+            **{name: self.ema[name].module for name in AVERAGED},
+            discriminator=None,
+        ).to(self.accelerator.device)
+
+    # One step.
+
+    def step(self, x: Tensor) -> None:
+        """One update of the discriminator and one of generator, mapping and encoder, on x [B, 3, R, R] in [-1, 1]."""
+        o, log = self.o, self.log
+        # Every draw of a step follows from the seed and its number, so a resumed run needs no random state.
+        torch.manual_seed(o.seed * 1_000_003 + self.step_number)
+        x = flip(x, o.flips).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            probs = (self.classifier(x) / o.temperature).softmax(dim=1)
+        joint = self.nimg >= o.warmup_kimg * 1000
+        # The paths take turns at whole optimiser steps, so neither depends on batch size or accumulation.
+        random_path = joint and self.step_number % o.random_path_every == 0
+        swap = not random_path and self.nimg >= o.swap_after_kimg * 1000 and bool(torch.rand(()) < o.class_swap)
+
+        wanted = swap_top(probs) if swap else probs
+        if random_path:
+            w = self.mapping(torch.randn(x.shape[0], self.config.z_dim, device=x.device))
+            fake = self.generator(torch.cat([w, probs], dim=1), mix=self.mixing(w, probs))
+        else:
+            w = self.encoder(x)
+            latent = torch.cat([w, probs], dim=1)
+            mix = (torch.cat([w, wanted], dim=1), self.swap_mask(len(x))) if swap else None
+            fake = self.generator(latent, mix=mix)
+
+        loss = x.new_zeros(())
+        if joint:
+            self.update_discriminator(x, probs, fake.detach(), wanted)
+            score = self.discriminator(for_discriminator(fake, o.augment), wanted)
+            adversarial = losses.generator_nonsaturating(score)
+            loss = loss + o.adversarial_weight * adversarial
+            log["g_adv"] = adversarial.detach()
+        if not random_path:
+            shown = fake.clamp(-1, 1)
+            pixel = losses.l1(x, fake).mean()
+            with torch.no_grad():
+                features = self.features(x)
+            with self.accelerator.autocast():
+                features_rec = self.features(shown)
+            look = losses.perceptual(features, features_rec).mean()
+            kl = losses.classifier_kl(wanted, self.classifier(shown) / o.temperature).mean()
+            # A swapped picture has to differ where the class shows, so staying close counts for less.
+            close = o.swap_closeness if swap else 1.0
+            loss = loss + close * (o.l1_weight * pixel + o.perceptual_weight * look) + o.kl_weight * kl
+            if o.w_weight and not swap:
+                w_rec = (self.encoder(shown) - w).abs().mean()
+                loss = loss + o.w_weight * w_rec
+                log["w_rec"] = w_rec.detach()
+            if swap:
+                log["kl_swap"] = kl.detach()
+            else:
+                log |= {"l1": pixel.detach(), "perceptual": look.detach(), "kl": kl.detach()}
+                log["w_spread"] = w.detach().std(dim=0).mean()
+        if o.group_weight:
+            weight = self.bare("generator").affine.weight
+            loss = loss + o.group_weight * losses.column_norms(weight, self.bare("generator").space.size, probs.shape[1])
+        self.optimizer_g.zero_grad()
+        self.accelerator.backward(loss)
+        self.optimizer_g.step()
+        if joint and o.path_weight and self.step_number % o.path_every == 0:
+            self.regularize_paths(probs)
+        log["loss"] = loss.detach()
+
+        self.step_number += 1
+        self.nimg += x.shape[0] * self.accelerator.num_processes
+        for name in AVERAGED:
+            self.ema[name].update(self.bare(name), x.shape[0] * self.accelerator.num_processes, self.nimg)
+
+    def mixing(self, w: Tensor, probs: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Style mixing: from a random layer on, the styles of another w (Karras et al. 2019, section 3.1)."""
+        if torch.rand(()) >= self.o.style_mixing:
+            return None
+        layers = self.bare("generator").space.layers
+        convs = [layer for layer in layers if not layer.name.endswith("torgb")]
+        first = convs[int(torch.randint(1, len(convs), ()))]
+        mask = torch.zeros(self.bare("generator").space.size, dtype=torch.bool, device=w.device)
+        for layer in layers:
+            mask[layer.slice] = layer.resolution >= first.resolution and layer.start >= first.start
+        return torch.cat([w.roll(1, dims=0), probs], dim=1), mask.expand(len(w), -1)
+
+    def swap_mask(self, n: int) -> Tensor:
+        """Which coordinates follow the swapped class: [n, S] bool.
+
+        Never toRGB, which AttFind does not search. With `swap_dropout`, a random share of the others in each picture:
+        then no coordinate can rely on all the rest, and a few moved alone still show and still decide.
+        """
+        space = self.bare("generator").space
+        device = self.accelerator.device
+        keep = 1 - torch.rand(n, 1, device=device) * self.o.swap_dropout
+        mask = torch.rand(n, space.size, device=device) < keep
+        mask[:, space.num_conv :] = False
+        return mask
+
+    def update_discriminator(self, x: Tensor, probs: Tensor, fake: Tensor, wanted: Tensor) -> None:
+        """Real pictures with their own probabilities against fakes with the ones they were asked for."""
+        o, discriminator = self.o, self.discriminator
+        discriminator.requires_grad_(True)
+        real_score = discriminator(for_discriminator(x, o.augment), probs)
+        fake_score = discriminator(for_discriminator(fake, o.augment), wanted)
+        loss = losses.discriminator_logistic(real_score, fake_score)
+        self.log |= {"d": loss.detach(), "d_real": real_score.detach().mean(), "d_fake": fake_score.detach().mean()}
+        if o.r1_weight and self.step_number % o.r1_every == 0:
+            real = x.detach().clone().requires_grad_()
+            with torch.autocast(x.device.type, enabled=False):
+                penalty = losses.r1(self.bare("discriminator")(for_discriminator(real, o.augment), probs), real)
+            # Lazy: once in r1_every steps, so that many times as strong.
+            loss = loss + o.r1_weight / 2 * o.r1_every * penalty
+            self.log["r1"] = penalty.detach()
+        self.optimizer_d.zero_grad()
+        self.accelerator.backward(loss)
+        self.optimizer_d.step()
+        # The generator's gradient passes through the discriminator but must not reach its weights.
+        discriminator.requires_grad_(False)
+
+    def regularize_paths(self, probs: Tensor) -> None:
+        """Path length regularisation on half a batch of random pictures (Karras et al. 2020, section 3.2)."""
+        o, half = self.o, max(1, len(probs) // 2)
+        with torch.no_grad():
+            w = self.mapping(torch.randn(half, self.config.z_dim, device=probs.device))
+        latent = torch.cat([w, probs[:half]], dim=1).requires_grad_()
+        with torch.autocast(probs.device.type, enabled=False):
+            lengths = losses.path_lengths(self.bare("generator")(latent), latent)
+        with torch.no_grad():
+            self.mean_path.lerp_(lengths.mean(), 0.01)
+        loss = (lengths - self.mean_path).square().mean() * o.path_weight * o.path_every
+        self.optimizer_g.zero_grad()
+        self.accelerator.backward(loss)
+        self.optimizer_g.step()
+        self.log["path"] = loss.detach() / o.path_every
+
+
+# Looking at a run.
+
+
+def check(trainer: Trainer, numbers: dict[str, float], run: Path) -> None:
+    """Stop on numbers that are not finite; warn when the encoder says the same of every picture."""
+    bad = [name for name, value in numbers.items() if not math.isfinite(value)]
+    if bad:
+        saved = checkpoint.found(run)
+        way_out = f"the last good checkpoint is {saved[-1]}; lower --learning_rate and resume" if saved else "lower --learning_rate"
+        raise TrainingError(f"{', '.join(bad)} is not finite at step {trainer.step_number} ({trainer.nimg} pictures); {way_out}")
+    if spread := numbers.get("w_spread"):
+        trainer.early_spread = trainer.early_spread or spread
+        if spread < COLLAPSE * trainer.early_spread:
+            print(
+                f"warning: the encoder is collapsing at {trainer.nimg} pictures: the spread of E(x) is {spread:.4f}, "
+                f"it began at {trainer.early_spread:.4f}. Lower --learning_rate, or raise --warmup_kimg.",
+                file=sys.stderr,
+            )
+
+
+@torch.no_grad()
+def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> dict[str, float]:
+    """How the averaged model does on held-out pictures x."""
+    model = trainer.model()
+    x_rec = torch.cat([model.synthesize(model.styles(model.encode(part))) for part in x.split(64)])
+    logits, logits_rec = model.logits(x), model.logits(x_rec)
+    numbers = {
+        "l1": float(losses.l1(x, x_rec).mean()),
+        "agreement": float(metrics.agreement(logits, logits_rec).float().mean()),
+    }
+    if trainer.judge is not None:
+        numbers["second_agreement"] = float(metrics.agreement(trainer.judge(x), trainer.judge(x_rec)).float().mean())
+    if embed is not None:
+        numbers["retrieval"] = float(metrics.retrieval(embed.embed(x), embed.embed(x_rec)).float().mean())
+    # Does the class follow the probabilities alone?
+    latent = model.encode(x)
+    probs = latent[:, -logits.shape[1] :]
+    swapped = torch.cat([latent[:, : -logits.shape[1]], swap_top(probs)], dim=1)
+    x_swap = model.synthesize(model.styles(swapped))
+    numbers["swap_flips"] = float((~metrics.agreement(logits_rec, model.logits(x_swap))).float().mean())
+    numbers["swap_change"] = float(metrics.changed_share(x_rec, x_swap).mean())
+    return numbers
+
+
+@torch.no_grad()
+def sheet(trainer: Trainer, x: Tensor, path: Path) -> None:
+    """Real, reconstruction, the same with the other class's probabilities, and random samples, side by side."""
+    model = trainer.model()
+    latent = model.encode(x)
+    k = trainer.config.num_classes
+    swapped = torch.cat([latent[:, :-k], swap_top(latent[:, -k:])], dim=1)
+    rows = [
+        x,
+        model.synthesize(model.styles(latent)),
+        model.synthesize(model.styles(swapped)),
+        model.synthesize(model.sample(latent[:, -k:])),
+    ]
+    picture = grid([to_pil_list(row) for row in rows], row_titles=["real", "reconstruction", "class swapped", "random"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def train(trainer: Trainer, train_part: Pictures, val_part: Pictures, run: Path) -> None:
+    """Train until `total_kimg` or `max_minutes`, with reports, sheets and checkpoints on the way."""
+    o, accelerator = trainer.o, trainer.accelerator
+    device, main = accelerator.device, accelerator.is_main_process
+    processes = accelerator.num_processes
+    batches = epochs(len(train_part), o.batch_size * processes, o.seed, start=trainer.step_number)
+    shown = to_float(val_part.x[: o.report_pictures]).to(device).contiguous(memory_format=torch.channels_last)
+    embed = EfficientNetLite0().to(device) if o.perceptual == "efficientnet" else None
+    start = last_report = last_save = time.monotonic()
+    reported = trainer.nimg
+    bar = tqdm(total=int(o.total_kimg * 1000), initial=trainer.nimg, unit="img", disable=not main, dynamic_ncols=True)
+    done = trainer.nimg >= o.total_kimg * 1000
+    while not done:
+        index = next(batches)[accelerator.process_index :: processes]
+        trainer.step(to_float(train_part.x[index].to(device)))
+        bar.update(o.batch_size * processes)
+        now = time.monotonic()
+        done = trainer.nimg >= o.total_kimg * 1000 or (o.max_minutes > 0 and now - start >= o.max_minutes * 60)
+
+        if trainer.step_number % o.log_every == 0 or done:
+            numbers = {name: float(value) for name, value in trainer.log.items()}
+            check(trainer, numbers, run)
+            bar.set_postfix({n: f"{numbers[n]:.3f}" for n in ("l1", "kl", "kl_swap", "g_adv", "d") if n in numbers}, refresh=False)
+        if main and (done or now - last_report >= o.report_minutes * 60):
+            numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
+            numbers |= {f"val/{n}": v for n, v in judge_run(trainer, shown, embed).items()}
+            numbers["images_per_second"] = (trainer.nimg - reported) / (now - last_report + 1e-9)
+            with open(run / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps({"nimg": trainer.nimg, "minutes": (now - start) / 60, **numbers}) + "\n")
+            bar.write(f"{trainer.nimg / 1000:.1f} kimg  " + "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n))
+            sheet(trainer, shown[:12], run / "sheets" / f"{trainer.nimg:09d}.png")
+            last_report, reported = time.monotonic(), trainer.nimg
+        if main and (done or now - last_save >= o.save_minutes * 60):
+            checkpoint.save(run, trainer.nimg, trainer.state())
+            trainer.model().save_pretrained(run / "model")
+            last_save = time.monotonic()
+    bar.close()

@@ -1,0 +1,160 @@
+"""Train a StylEx on a folder of pictures and a classifier.
+
+    accelerate launch train/train.py --config train/configs/leaves.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from stylex.classifier import load_classifier
+from stylex.config import ConfigError, ModelConfig
+from stylex.hub import ModelError
+from stylex.model import StylEx
+from stylex.perceptual import Perceptual
+from train import checkpoint
+from train.augment import Flips
+from train.data import DataError, load_folder
+from train.loop import Trainer, TrainingError, train
+from train.options import parse
+
+Precision = Literal["auto", "no", "bf16"]
+
+
+@dataclass
+class Options:
+    """What to train, on what, and for how long. Losses are for pictures in [-1, 1].
+
+    Args:
+        data: folder with one sub-folder of pictures for each class; a fixed part is held out for the reports.
+        output: folder of the run: checkpoints, sheets, log.jsonl, and model/, the averaged networks.
+        classifier: folder of the classifier to explain; if it has a sub-folder judge, that is the second judge.
+        resolution: side of the generated pictures; one of the presets.
+        channels: generator channels from 4x4 up, instead of the preset's.
+        trunk_channels: the same for encoder and discriminator.
+        w_dim: width of w, instead of the preset's.
+        total_kimg: thousands of pictures to train on.
+        max_minutes: stop after so many minutes, with a checkpoint. 0 = no limit.
+        resume: latest, none, or a checkpoint folder.
+        init_from: start from the weights of this model folder, with fresh optimisers.
+        batch_size: pictures per process and step.
+        learning_rate: of Adam.
+        encoder_lr_mul: the encoder's rate is so much of the others'.
+        mixed_precision: auto takes bf16 where the processor has it.
+        flips: none, horizontal or dihedral; only what does not change the class.
+        warmup_kimg: so long only encoder and generator, without the discriminator.
+        random_path_every: one step in so many draws random pictures, the others go through the encoder.
+        style_mixing: share of the random steps that mix two styles.
+        temperature: the classifier's logits are divided by it wherever training reads probabilities.
+        l1_weight: pixel reconstruction.
+        perceptual: efficientnet, lpips or classifier; whose features say what looks alike.
+        perceptual_weight: reconstruction in those features.
+        w_weight: reconstruction of w from the generated picture.
+        kl_weight: KL(C(x) || C(G)), or of the swapped probabilities.
+        adversarial_weight: of the generator's adversarial loss.
+        class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
+        swap_after_kimg: none before.
+        swap_closeness: weight of staying close to the picture on those steps.
+        swap_dropout: on those steps, up to this share of the coordinates stays behind. Not in the paper.
+        group_weight: penalty on the coordinates that read the class, so that few do. Not in the paper.
+        augment: share of the discriminator's pictures that are changed in colour, place and by a hole.
+        r1_weight: gamma of R1.
+        r1_every: computed once in so many steps.
+        path_weight: path length regularisation; 0 = off.
+        path_every: computed once in so many steps.
+        ema_kimg: half-life of the averaged networks, in thousands of pictures.
+        seed: of everything.
+        log_every: steps between two looks at the losses.
+        report_minutes: between two reports with a sheet.
+        report_pictures: held-out pictures in a report.
+        save_minutes: between two checkpoints.
+    """
+
+    data: str
+    output: str
+    classifier: str
+    resolution: int = 64
+    channels: list[int] | None = None
+    trunk_channels: list[int] | None = None
+    w_dim: int | None = None
+    total_kimg: float = 1000.0
+    max_minutes: float = 0.0
+    resume: str = "latest"
+    init_from: str | None = None
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    encoder_lr_mul: float = 0.5
+    mixed_precision: Precision = "auto"
+    flips: Flips = "horizontal"
+    warmup_kimg: float = 50.0
+    random_path_every: int = 2
+    style_mixing: float = 0.9
+    temperature: float = 1.0
+    l1_weight: float = 1.0
+    perceptual: Perceptual = "efficientnet"
+    perceptual_weight: float = 1.0
+    w_weight: float = 0.1
+    kl_weight: float = 1.0
+    adversarial_weight: float = 1.0
+    class_swap: float = 0.0
+    swap_after_kimg: float = 0.0
+    swap_closeness: float = 0.5
+    swap_dropout: float = 0.0
+    group_weight: float = 0.0
+    augment: float = 0.3
+    r1_weight: float = 1.0
+    r1_every: int = 16
+    path_weight: float = 0.0
+    path_every: int = 4
+    ema_kimg: float = 10.0
+    seed: int = 0
+    log_every: int = 20
+    report_minutes: float = 5.0
+    report_pictures: int = 128
+    save_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.mixed_precision == "auto":
+            has_bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            self.mixed_precision = "bf16" if has_bf16 else "no"
+        if self.random_path_every < 2:
+            raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
+
+    def model_config(self, num_classes: int) -> ModelConfig:
+        changes = {"channels": self.channels, "trunk_channels": self.trunk_channels, "w_dim": self.w_dim}
+        return ModelConfig.preset(self.resolution, num_classes, **{k: v for k, v in changes.items() if v is not None})
+
+
+def main(args: list[str] | None = None) -> None:
+    o = parse(Options, "Train a StylEx on a folder of pictures and a classifier.", args)
+    run = Path(o.output)
+    classifier = load_classifier(o.classifier)
+    judge = load_classifier(Path(o.classifier) / "judge") if (Path(o.classifier) / "judge").is_dir() else None
+    train_part = load_folder(o.data, o.resolution, "train")
+    val_part = load_folder(o.data, o.resolution, "val")
+    if train_part.class_names != classifier.class_names:
+        raise DataError(
+            f"{o.data} has the classes {', '.join(train_part.class_names)}, "
+            f"the classifier names {', '.join(classifier.class_names)}; they must be the same"
+        )
+    order = torch.randperm(len(val_part), generator=torch.Generator().manual_seed(0))
+    trainer = Trainer(o, classifier, judge, StylEx.from_pretrained(o.init_from) if o.init_from else None)
+    run.mkdir(parents=True, exist_ok=True)
+    if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
+        trainer.load_state(state)
+        print(f"resumed at {trainer.nimg} pictures")
+    train(trainer, train_part, val_part.subset(order), run)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ConfigError, DataError, ModelError, TrainingError, checkpoint.ResumeError) as error:
+        sys.exit(f"error: {error}")
