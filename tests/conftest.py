@@ -48,6 +48,7 @@ def tiny_model(tiny_config) -> StylEx:
         generator, mapping = Generator(tiny_config), Mapping(tiny_config)
         encoder, discriminator = Encoder(tiny_config), Discriminator(tiny_config)
         with torch.no_grad():
+            generator.affine.class_weight.normal_(std=0.5)  # zero before any training
             for layer in generator.synthesis.layers:
                 layer.noise_strength.fill_(0.1)
             for rgb in generator.synthesis.to_rgb:
