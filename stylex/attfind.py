@@ -17,6 +17,8 @@ from .stylespace import Direction, StyleStats, move
 
 # Logits of effect after which a picture counts as explained (the notebook's max_image_effect for two classes).
 EXPLAINED = 1.0
+# The source of an attribute searched on the pictures of all other classes.
+REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,9 @@ def select_one_vs_rest(
     return select(others, target, count, explained) if len(others) else []
 
 
-def select_two_class(effect: Tensor, labels: Tensor, count: int, explained: float = EXPLAINED) -> list[tuple[int, Direction]]:
+def select_two_class(
+    effect: Tensor, labels: Tensor, count: int, explained: float = EXPLAINED
+) -> list[tuple[int, Direction]]:
     """One list for both ways of a two-class problem (notebook, cell 12).
 
     Searches towards each class on the pictures of the other, turns the moves towards class 1 around, drops coordinates

@@ -25,7 +25,11 @@ class ConvNet(nn.Module):
 
     def __init__(self, num_classes: int, width: int = 32, blocks: int = 2) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
         channels = width
         for stage in range(3):
             for block in range(blocks):
@@ -45,7 +49,11 @@ class _Residual(nn.Module):
         self.norm0 = nn.BatchNorm2d(out_channels)
         self.conv1 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(out_channels)
-        self.skip = nn.Identity() if in_channels == out_channels and stride == 1 else nn.Conv2d(in_channels, out_channels, 1, stride)
+        self.skip = (
+            nn.Identity()
+            if in_channels == out_channels and stride == 1
+            else nn.Conv2d(in_channels, out_channels, 1, stride)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(F.relu(self.norm0(self.conv0(x)))))
@@ -81,14 +89,24 @@ class ClassifierConfig:
                 raise ClassifierError(f"{name} is {value!r}; use a list")
             object.__setattr__(self, name, tuple(value))
         if len(self.class_names) < 2 or not all(isinstance(n, str) and n for n in self.class_names):
-            raise ClassifierError(f"class_names is {list(self.class_names)!r}; a classifier needs at least two named classes")
+            raise ClassifierError(
+                f"class_names is {list(self.class_names)!r}; a classifier needs at least two named classes"
+            )
         if len(set(self.class_names)) != len(self.class_names):
             raise ClassifierError(f"class_names {list(self.class_names)!r} names a class twice")
         if not isinstance(self.resolution, int) or not 8 <= self.resolution <= MAX_INPUT:
             raise ClassifierError(f"the classifier's resolution is {self.resolution!r}; use 8 to {MAX_INPUT}")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(isinstance(v, (int, float)) for v in self.mean + self.std):
+        if (
+            len(self.mean) != 3
+            or len(self.std) != 3
+            or not all(isinstance(v, (int, float)) for v in self.mean + self.std)
+        ):
             raise ClassifierError("mean and std need three numbers each")
-        if not all(v > 0 for v in self.std) or not isinstance(self.temperature, (int, float)) or not self.temperature > 0:
+        if (
+            not all(v > 0 for v in self.std)
+            or not isinstance(self.temperature, (int, float))
+            or not self.temperature > 0
+        ):
             raise ClassifierError("std and temperature must be above zero")
 
 
@@ -166,7 +184,9 @@ def wrap(
     another machine knows how to make the same network.
     """
     names = tuple(class_names)
-    return Classifier(network, ClassifierConfig(names, resolution, "callable", "", None, tuple(mean), tuple(std), temperature))
+    return Classifier(
+        network, ClassifierConfig(names, resolution, "callable", "", None, tuple(mean), tuple(std), temperature)
+    )
 
 
 def build(config: ClassifierConfig) -> Classifier:
@@ -181,7 +201,9 @@ def build(config: ClassifierConfig) -> Classifier:
     try:
         if config.library == "stylex":
             if config.architecture != "ConvNet" or set(arguments) - {"width", "blocks"}:
-                raise ClassifierError(f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; use ConvNet")
+                raise ClassifierError(
+                    f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; use ConvNet"
+                )
             if not all(isinstance(v, int) and 1 <= v <= 512 for v in arguments.values()):
                 raise ClassifierError(f"ConvNet's width and blocks are {arguments}; use whole numbers from 1 to 512")
             network: nn.Module = ConvNet(classes, **arguments)
@@ -204,7 +226,9 @@ def build(config: ClassifierConfig) -> Classifier:
     except ClassifierError:
         raise
     except Exception as error:
-        raise ClassifierError(f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}") from error
+        raise ClassifierError(
+            f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}"
+        ) from error
     return Classifier(network, config)
 
 

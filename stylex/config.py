@@ -102,7 +102,7 @@ def _is_int(value: object, low: int, high: int) -> bool:
 PRESETS: dict[int, dict[str, Any]] = {
     32: dict(channels=(128, 128, 96, 64), trunk_channels=(128, 128, 96, 64), w_dim=128, z_dim=128, mapping_layers=4),
     64: dict(
-        channels=(192, 192, 160, 96, 48), trunk_channels=(192, 192, 160, 96, 48), w_dim=128, z_dim=128, mapping_layers=4
+        channels=(192, 192, 160, 96, 48), trunk_channels=(192, 192, 128, 64, 32), w_dim=128, z_dim=128, mapping_layers=4
     ),
     128: dict(
         channels=(384, 384, 384, 256, 128, 64),

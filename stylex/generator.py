@@ -86,18 +86,35 @@ class Synthesis(nn.Module):
         return picture.float()
 
 
+class Affine(nn.Module):
+    """latent [N, D+K] = w ⊕ probs -> every style coordinate s [N, S], one affine function each.
+
+    The columns of w and of the probabilities are scaled by their own fan-in, and the latter start at zero: a handful of
+    probabilities beside hundreds of w would otherwise need tens of thousands of steps to be heard, and until then
+    nothing but chance would tie a coordinate to the class.
+    """
+
+    def __init__(self, config: ModelConfig, size: int) -> None:
+        super().__init__()
+        self.w = EqualLinear(config.w_dim, size, bias=1.0)
+        self.class_weight = nn.Parameter(torch.zeros(size, config.num_classes))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        w, probs = latent.split([latent.shape[1] - self.class_weight.shape[1], self.class_weight.shape[1]], dim=1)
+        return self.w(w) + probs @ self.class_weight.t()
+
+
 class Generator(nn.Module):
     """latent [N, D+K] = w ⊕ probs -> s [N, S] -> picture [N, 3, R, R].
 
-    Every style coordinate is one affine function of the latent (Lang et al. 2021 concatenate the classifier's
-    probabilities to w); all of them together are one matrix.
+    Lang et al. 2021 concatenate the classifier's probabilities to w.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.synthesis = Synthesis(config)
         self.space = self.synthesis.space
-        self.affine = EqualLinear(config.latent_dim, self.space.size, bias=1.0)
+        self.affine = Affine(config, self.space.size)
 
     def styles(self, latent: Tensor) -> Tensor:
         """[N, D+K] -> [N, S], in fp32 whatever the surroundings: half precision would round the coordinates."""

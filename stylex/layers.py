@@ -36,7 +36,9 @@ class EqualLinear(nn.Module):
 class EqualConv2d(nn.Module):
     """[N, in, H, W] -> [N, out, H, W]; with `down`, blurred and halved."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True, down: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True, down: bool = False
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -72,7 +74,9 @@ class ModulatedConv2d(nn.Module):
     convolution with per-sample weights, but every sample of a batch shares one kernel call.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, demodulate: bool = True, up: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, demodulate: bool = True, up: bool = False
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.gain, self.padding = 1 / math.sqrt(in_channels * kernel**2), kernel // 2

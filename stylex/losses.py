@@ -71,15 +71,15 @@ def classifier_kl(probs: Tensor, logits: Tensor) -> Tensor:
     return (torch.xlogy(probs, probs) - probs * logits.log_softmax(dim=1)).sum(dim=1)
 
 
-def column_norms(weight: Tensor, num_conv: int, num_classes: int) -> Tensor:
-    """Sum over conv coordinates of the norm of their affine weights on the class probabilities.
+def group_penalty(class_weight: Tensor) -> Tensor:
+    """Sum over style coordinates of the norm of their weights on the class probabilities.
 
-    A group penalty: it is not differentiable at zero, so coordinates that say little of the class end up saying
-    nothing, and the few that remain are strong. Ours, not the paper's.
+    It is not differentiable at zero, so coordinates that say little of the class end up saying nothing, and the few
+    that remain are strong. Ours, not the paper's.
 
     Args:
-        weight: [S, D+K], the affine layer's; the last K columns read the probabilities.
+        class_weight: [S, K].
     """
-    columns = weight[:num_conv, -num_classes:]
     # Only differences between classes count: the probabilities sum to one.
-    return (columns - columns.mean(dim=1, keepdim=True)).norm(dim=1).sum()
+    centred = class_weight - class_weight.mean(dim=1, keepdim=True)
+    return (centred.square().sum(dim=1) + 1e-12).sqrt().sum()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
-from .attfind import Attribute
+from .attfind import REST, Attribute
 from .classifier import Classifier, load_classifier, save_classifier
 from .config import ConfigError, ModelConfig
 from .discriminator import Discriminator
@@ -38,6 +38,9 @@ OPTIONAL = ("mapping", "discriminator")
 class StylEx:
     """Explains what an image classifier looks at.
 
+    Mapping and discriminator are there to draw random pictures and to train on; `judge` is a second classifier that
+    the metrics ask. An explanation needs none of them.
+
     x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
     `classify` for the probabilities of either picture. Nothing here changes a weight.
     """
@@ -51,6 +54,7 @@ class StylEx:
         encoder: Encoder | None = None,
         mapping: Mapping | None = None,
         discriminator: Discriminator | None = None,
+        judge: Classifier | None = None,
         stats: StyleStats | None = None,
         attributes: Iterable[Attribute] = (),
         card: str | None = None,
@@ -66,6 +70,7 @@ class StylEx:
         self.encoder = encoder or Encoder(config)
         self.mapping = mapping
         self.discriminator = discriminator
+        self.judge = judge
         self.stats = stats
         self.attributes = list(attributes)
         self.card = card
@@ -147,7 +152,8 @@ class StylEx:
     # Files.
 
     def modules(self) -> list[nn.Module]:
-        parts: list[nn.Module | None] = [self.generator, self.encoder, self.mapping, self.discriminator, self.classifier]
+        parts: list[nn.Module | None] = [self.generator, self.encoder, self.mapping, self.discriminator]
+        parts += [self.classifier, self.judge]
         return [m for m in parts if m is not None]
 
     def to(self, device: str | torch.device) -> StylEx:
@@ -208,6 +214,7 @@ class StylEx:
             config,
             classifier,
             **parts,
+            judge=load_classifier(folder / "judge") if (folder / "judge").is_dir() else None,
             stats=_read_stats(folder / "style_stats.safetensors", space),
             attributes=_read_attributes(folder / "attributes.json", space, classifier.class_names),
             card=card.read_text(encoding="utf-8") if card.is_file() else None,
@@ -218,6 +225,8 @@ class StylEx:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_classifier(self.classifier, folder / "classifier")
+        if self.judge is not None:
+            save_classifier(self.judge, folder / "judge")
         for name in COMPONENTS:
             module = getattr(self, name)
             if module is not None:
@@ -266,7 +275,9 @@ def _read_stats(path: Path, space: StyleSpace) -> StyleStats | None:
         if name not in tensors:
             raise ModelError(f"{path}: {name} is missing; run train/find_attributes.py again")
         if name != "count" and tensors[name].shape != (space.size,):
-            raise ModelError(f"{path}: {name} has shape {list(tensors[name].shape)}; this generator has {space.size} coordinates")
+            raise ModelError(
+                f"{path}: {name} has shape {list(tensors[name].shape)}; this generator has {space.size} coordinates"
+            )
     return StyleStats(*(tensors[n] for n in ("s_min", "s_max", "s_mean", "s_std")), int(tensors["count"]))
 
 
@@ -281,8 +292,10 @@ def _read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> l
         try:
             attribute = Attribute.from_dict(row)
             if space.locate(attribute.index) != (attribute.layer, attribute.channel):
-                raise ValueError(f"coordinate {attribute.index} is not {attribute.layer} {attribute.channel} in this generator")
-            for name in (attribute.source, attribute.target):
+                raise ValueError(
+                    f"coordinate {attribute.index} is not {attribute.layer} {attribute.channel} in this generator"
+                )
+            for name in {attribute.source, attribute.target} - {REST}:
                 if name not in class_names:
                     raise ValueError(f"class {name!r} is not one of {', '.join(class_names)}")
         except (ValueError, TypeError, IndexError) as error:

@@ -98,7 +98,9 @@ class StyleStats:
         return cls(s.amin(0), s.amax(0), s.mean(0), s.std(0, unbiased=False), s.shape[0])
 
 
-def move(s: Tensor, index: int | Tensor, direction: Direction | Tensor, stats: StyleStats, shift: float = 1.0) -> Tensor:
+def move(
+    s: Tensor, index: int | Tensor, direction: Direction | Tensor, stats: StyleStats, shift: float = 1.0
+) -> Tensor:
     """Move one coordinate of each row towards one end of its range.
 
     s'_i = s_i + shift * (end_i - s_i): 0 stays, 1 arrives at the end, more leaves the range (method of the published

@@ -64,8 +64,12 @@ def load_folder(folder: str | Path, resolution: int, split: Split = "all", *, ne
     names = [n for n in names if list_images(folder / n)]
     if need_classes and len(names) < 2:
         found = f"one class ({names[0]})" if names else "no class folder with pictures"
-        raise DataError(f"{folder} holds {found}; training needs at least two sub-folders of pictures, one for each class")
-    files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)] or [(p, -1) for p in list_images(folder)]
+        raise DataError(
+            f"{folder} holds {found}; training needs at least two sub-folders of pictures, one for each class"
+        )
+    files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)] or [
+        (p, -1) for p in list_images(folder)
+    ]
     if not files:
         raise DataError(f"{folder} holds no pictures")
     files = [(p, k) for p, k in files if split == "all" or in_validation(p) == (split == "val")]
@@ -78,10 +82,17 @@ def load_folder(folder: str | Path, resolution: int, split: Split = "all", *, ne
         except ImageError as error:
             broken.append(str(error))
     if broken:
-        print(f"{len(broken)} of {len(files)} pictures cannot be read and are left out:", *broken, sep="\n  ", file=sys.stderr)
+        print(
+            f"{len(broken)} of {len(files)} pictures cannot be read and are left out:",
+            *broken,
+            sep="\n  ",
+            file=sys.stderr,
+        )
     for k, name in enumerate(names):
         if not any(label == k for _, label in kept):
-            raise DataError(f"class {name} of {folder} has no readable picture in the {split} part; add some or remove the folder")
+            raise DataError(
+                f"class {name} of {folder} has no readable picture in the {split} part; add some or remove the folder"
+            )
     if not kept:
         raise DataError(f"{folder} holds no readable picture in the {split} part")
     return Pictures(torch.cat(pictures), torch.tensor([k for _, k in kept]), [p for p, _ in kept], names)

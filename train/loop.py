@@ -57,7 +57,9 @@ def swap_top(probs: Tensor) -> Tensor:
 class Trainer:
     """Networks, optimisers and averages of one run, and the step that moves them all."""
 
-    def __init__(self, o: Options, classifier: Classifier, judge: Classifier | None, init: StylEx | None = None) -> None:
+    def __init__(
+        self, o: Options, classifier: Classifier, judge: Classifier | None, init: StylEx | None = None
+    ) -> None:
         self.o = o
         self.accelerator = Accelerator(mixed_precision=o.mixed_precision)
         device = self.accelerator.device
@@ -136,7 +138,7 @@ class Trainer:
             self.config,
             self.classifier,
             **{name: self.ema[name].module for name in AVERAGED},
-            discriminator=None,
+            judge=self.judge,
         ).to(self.accelerator.device)
 
     # One step.
@@ -176,9 +178,7 @@ class Trainer:
             pixel = losses.l1(x, fake).mean()
             with torch.no_grad():
                 features = self.features(x)
-            with self.accelerator.autocast():
-                features_rec = self.features(shown)
-            look = losses.perceptual(features, features_rec).mean()
+            look = losses.perceptual(features, self.features(shown)).mean()
             kl = losses.classifier_kl(wanted, self.classifier(shown) / o.temperature).mean()
             # A swapped picture has to differ where the class shows, so staying close counts for less.
             close = o.swap_closeness if swap else 1.0
@@ -193,8 +193,7 @@ class Trainer:
                 log |= {"l1": pixel.detach(), "perceptual": look.detach(), "kl": kl.detach()}
                 log["w_spread"] = w.detach().std(dim=0).mean()
         if o.group_weight:
-            weight = self.bare("generator").affine.weight
-            loss = loss + o.group_weight * losses.column_norms(weight, self.bare("generator").space.size, probs.shape[1])
+            loss = loss + o.group_weight * losses.group_penalty(self.bare("generator").affine.class_weight)
         self.optimizer_g.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer_g.step()
@@ -278,8 +277,14 @@ def check(trainer: Trainer, numbers: dict[str, float], run: Path) -> None:
     bad = [name for name, value in numbers.items() if not math.isfinite(value)]
     if bad:
         saved = checkpoint.found(run)
-        way_out = f"the last good checkpoint is {saved[-1]}; lower --learning_rate and resume" if saved else "lower --learning_rate"
-        raise TrainingError(f"{', '.join(bad)} is not finite at step {trainer.step_number} ({trainer.nimg} pictures); {way_out}")
+        way_out = (
+            f"the last good checkpoint is {saved[-1]}; lower --learning_rate and resume"
+            if saved
+            else "lower --learning_rate"
+        )
+        raise TrainingError(
+            f"{', '.join(bad)} is not finite at step {trainer.step_number} ({trainer.nimg} pictures); {way_out}"
+        )
     if spread := numbers.get("w_spread"):
         trainer.early_spread = trainer.early_spread or spread
         if spread < COLLAPSE * trainer.early_spread:
@@ -354,14 +359,19 @@ def train(trainer: Trainer, train_part: Pictures, val_part: Pictures, run: Path)
         if trainer.step_number % o.log_every == 0 or done:
             numbers = {name: float(value) for name, value in trainer.log.items()}
             check(trainer, numbers, run)
-            bar.set_postfix({n: f"{numbers[n]:.3f}" for n in ("l1", "kl", "kl_swap", "g_adv", "d") if n in numbers}, refresh=False)
+            bar.set_postfix(
+                {n: f"{numbers[n]:.3f}" for n in ("l1", "kl", "kl_swap", "g_adv", "d") if n in numbers}, refresh=False
+            )
         if main and (done or now - last_report >= o.report_minutes * 60):
             numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
             numbers |= {f"val/{n}": v for n, v in judge_run(trainer, shown, embed).items()}
             numbers["images_per_second"] = (trainer.nimg - reported) / (now - last_report + 1e-9)
             with open(run / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps({"nimg": trainer.nimg, "minutes": (now - start) / 60, **numbers}) + "\n")
-            bar.write(f"{trainer.nimg / 1000:.1f} kimg  " + "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n))
+            bar.write(
+                f"{trainer.nimg / 1000:.1f} kimg  "
+                + "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
+            )
             sheet(trainer, shown[:12], run / "sheets" / f"{trainer.nimg:09d}.png")
             last_report, reported = time.monotonic(), trainer.nimg
         if main and (done or now - last_save >= o.save_minutes * 60):

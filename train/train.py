@@ -1,6 +1,6 @@
 """Train a StylEx on a folder of pictures and a classifier.
 
-    accelerate launch train/train.py --config train/configs/leaves.yaml
+accelerate launch train/train.py --config train/configs/leaves.yaml
 """
 
 from __future__ import annotations
@@ -122,7 +122,11 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.mixed_precision == "auto":
-            has_bf16 = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            has_bf16 = (
+                torch.cuda.is_bf16_supported()
+                if torch.cuda.is_available()
+                else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            )
             self.mixed_precision = "bf16" if has_bf16 else "no"
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")

@@ -125,7 +125,10 @@ def fit(o: Options, name: str) -> Classifier:
         for index in torch.randperm(len(train)).split(o.batch_size):
             if len(index) < o.batch_size and len(train) >= o.batch_size:
                 continue
-            x, y = augment(to_float(train.x[index]), o).contiguous(memory_format=torch.channels_last), train.labels[index]
+            x, y = (
+                augment(to_float(train.x[index]), o).contiguous(memory_format=torch.channels_last),
+                train.labels[index],
+            )
             if o.adversarial:
                 half = len(x) // 2
                 network.eval()

@@ -1,0 +1,165 @@
+"""Measure a model on pictures it was not trained on, and write the numbers of the model card.
+
+python train/evaluate.py --model checkpoints/leaves --data FOLDER --output metrics.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stylex import losses, metrics
+from stylex.hub import ModelError, fingerprint
+from stylex.model import StylEx
+from stylex.perceptual import EfficientNetLite0
+from stylex.stylespace import move, move_together
+from train.data import DataError, Pictures, Split, load_folder, to_float
+from train.options import parse
+
+SUFFICIENCY_STEPS = 20
+VISIBILITY_ATTRIBUTES = 5
+RETRIEVAL_AMONG = 300
+
+
+@dataclass
+class Options:
+    """What to measure.
+
+    Args:
+        model: model folder or Hub repository.
+        data: folder with one sub-folder of pictures for each class.
+        split: all, or only the train or val part of a folder that the model was trained on.
+        output: JSON file for the numbers.
+        shift: how far attributes move; report other values beside 1, never instead of it.
+        batch_size: pictures per pass.
+        seed: of the choice of pictures for retrieval.
+    """
+
+    model: str
+    data: str
+    split: Split = "all"
+    output: str = "metrics.json"
+    shift: float = 1.0
+    batch_size: int = 64
+    seed: int = 0
+
+
+@torch.no_grad()
+def evaluate(
+    model: StylEx, pictures: Pictures, shift: float = 1.0, batch_size: int = 64, seed: int = 0
+) -> dict[str, Any]:
+    """All numbers of a model on `pictures`; those that need the second judge are there if the model has one.
+
+    Shares are of pictures, or of pairs (picture, class it is not).
+    """
+    names, judge = model.class_names, model.judge
+    x = to_float(pictures.x).to(model.device)
+    parts = x.split(batch_size)
+    s = torch.cat([model.styles(model.encode(part)) for part in parts])
+    x_rec = torch.cat([model.synthesize(part) for part in s.split(batch_size)])
+
+    def all_of(function: Any, pictures: Tensor) -> Tensor:
+        return torch.cat([function(part) for part in pictures.split(batch_size)])
+
+    logits, logits_rec = all_of(model.logits, x), all_of(model.logits, x_rec)
+    network = EfficientNetLite0().to(model.device)
+    features, features_rec = all_of(network.embed, x), all_of(network.embed, x_rec)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:RETRIEVAL_AMONG].to(model.device)
+    look = [losses.perceptual(network(a), network(b)) for a, b in zip(parts, x_rec.split(batch_size), strict=True)]
+    probs, probs_rec = logits.softmax(1), logits_rec.softmax(1)
+
+    def share(hits: Tensor) -> float:
+        return round(hits.float().mean().item(), 4)
+
+    numbers: dict[str, Any] = {
+        "n": len(x),
+        "classifier_accuracy": share(logits.argmax(1).cpu() == pictures.labels),
+        "agreement": share(metrics.agreement(logits, logits_rec)),
+        "retrieval": share(metrics.retrieval(features[order], features_rec[order])),
+        "retrieval_among": len(order),
+        "mean_abs_delta_prob": round((probs - probs_rec).abs().mean().item(), 4),
+        "l1": round(losses.l1(x, x_rec).mean().item(), 4),
+        "perceptual": round(torch.cat(look).mean().item(), 4),
+        "kid": round(metrics.kid(features, features_rec), 5),
+    }
+    if judge is not None:
+        judged, judged_rec = all_of(judge, x), all_of(judge, x_rec)
+        numbers["second_classifier_accuracy"] = share(judged.argmax(1).cpu() == pictures.labels)
+        numbers["second_agreement"] = share(metrics.agreement(judged, judged_rec))
+    if model.stats is not None and model.attributes:
+        numbers |= interventions(model, s, x_rec, logits_rec, shift, batch_size)
+    return numbers | {"shift": shift, "seed": seed, "revision": fingerprint(model.modules()), "class_names": names}
+
+
+def interventions(
+    model: StylEx, s: Tensor, x_rec: Tensor, logits_rec: Tensor, shift: float, batch_size: int
+) -> dict[str, Any]:
+    """Sufficiency and visibility of the class-level attributes.
+
+    sufficiency[k]: share of pairs (picture, target it is not) in which the first k attributes towards the target, moved
+    together, make it the decision. second_sufficiency[k]: the same by the judge, over the pairs in which it does not
+    already see the target in the reconstruction. visibility: share of (pair, one of the top 5 attributes) in which a
+    person sees the change.
+    """
+    assert model.stats is not None
+    judge, labels = model.judge, logits_rec.argmax(1)
+    flips: dict[int, list[Tensor]] = {k: [] for k in range(1, SUFFICIENCY_STEPS + 1)}
+    second: dict[int, list[Tensor]] = {k: [] for k in range(1, SUFFICIENCY_STEPS + 1)}
+    seen: list[Tensor] = []
+    by_target: dict[str, float] = {}
+    for target, name in enumerate(tqdm(model.class_names, desc="sufficiency")):
+        moves = [(a.index, a.direction) for a in model.attributes if a.target == name]
+        rows = (labels != target).nonzero().flatten()
+        if not len(rows):
+            continue
+        for part in rows.split(batch_size):
+            open_pairs = judge(x_rec[part]).argmax(1) != target if judge is not None else None
+            for i, d in moves[:VISIBILITY_ATTRIBUTES]:
+                seen.append(metrics.visible(x_rec[part], model.synthesize(move(s[part], i, d, model.stats, shift))))
+            for k in flips:
+                edited = model.synthesize(move_together(s[part], moves[:k], model.stats, shift))
+                flips[k].append(model.logits(edited).argmax(1) == target)
+                if judge is not None and open_pairs is not None:
+                    second[k].append((judge(edited).argmax(1) == target)[open_pairs])
+        at_10 = torch.cat(flips[10])[-len(rows) :]
+        by_target[name] = round(at_10.float().mean().item(), 4)
+
+    def rates(hits: dict[int, list[Tensor]]) -> dict[str, float]:
+        return {str(k): round(torch.cat(v).float().mean().item(), 4) for k, v in hits.items()}
+
+    numbers: dict[str, Any] = {"sufficiency": rates(flips), "sufficiency_at_10_by_target": by_target}
+    if seen:
+        numbers["visibility"] = round(torch.cat(seen).float().mean().item(), 4)
+    if judge is not None:
+        numbers["second_sufficiency"] = rates(second)
+    return numbers
+
+
+def main(args: list[str] | None = None) -> None:
+    o = parse(Options, "Measure a model on pictures it was not trained on.", args)
+    model = StylEx.from_pretrained(o.model)
+    pictures = load_folder(o.data, model.resolution, o.split)
+    if pictures.class_names != model.class_names:
+        raise DataError(
+            f"{o.data} has the classes {', '.join(pictures.class_names)}, the model {', '.join(model.class_names)}"
+        )
+    numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed)
+    Path(o.output).parent.mkdir(parents=True, exist_ok=True)
+    Path(o.output).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(numbers, indent=2))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (DataError, ModelError) as error:
+        sys.exit(f"error: {error}")
