@@ -6,6 +6,7 @@ its faults put right: they stop when every picture is explained instead of choos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -57,12 +58,15 @@ class Attribute:
         for key in ("index", "channel"):
             if not isinstance(row[key], int) or isinstance(row[key], bool):
                 raise ValueError(f"{key} is {row[key]!r}; it must be a whole number")
-        for key in ("layer", "source", "target"):
-            if not isinstance(row[key], str):
+        for key in ("layer", "source", "target", "name"):
+            if not isinstance(row.get(key), str) and (key != "name" or row.get(key) is not None):
                 raise ValueError(f"{key} is {row[key]!r}; it must be a text")
-        for key in ("delta_logit", "delta_prob", "images_share"):
-            if not isinstance(row[key], (int, float)):
-                raise ValueError(f"{key} is {row[key]!r}; it must be a number")
+        for key in ("delta_logit", "delta_prob", "images_share", "visible_share"):
+            value = row.get(key)
+            if value is None and key == "visible_share":
+                continue
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+                raise ValueError(f"{key} is {value!r}; it must be a number")
         if row["direction"] not in ("down", "up"):
             raise ValueError(f"direction is {row['direction']!r}; it must be 'down' or 'up'")
         return cls(**{**row, "direction": Direction[row["direction"].upper()]})
@@ -120,9 +124,10 @@ def effect_table(
 
 
 def filter_unstable(effect: Tensor, threshold: float = 2.0, max_count: int = 750) -> Tensor:
-    """Silence pictures whose decision almost anything changes: those with more than `max_count` effects above `threshold` logits.
+    """Silence pictures whose decision almost anything changes.
 
-    As in the notebook they stay in the denominators. [N, 2, M, K] -> a copy.
+    Those are pictures with more than `max_count` effects above `threshold` logits. As in the notebook they stay in the
+    denominators. [N, 2, M, K] -> a copy.
     """
     unstable = (effect.abs() > threshold).sum(dim=(1, 2, 3)) > max_count
     return torch.where(unstable.view(-1, 1, 1, 1), torch.zeros(()), effect)
@@ -132,13 +137,15 @@ def select(effect: Tensor, target: int, count: int, explained: float = EXPLAINED
     """Greedy choice of moves that raise the target's logit on pictures of other classes.
 
     Each step takes the move with the largest mean positive effect over the pictures not yet explained; a picture is
-    explained once the effects of the chosen moves on it add up to `explained` logits (notebook, find_significant_styles).
+    explained once the effects of the chosen moves on it add up to `explained` logits (the notebook's
+    find_significant_styles).
 
     Args:
         effect: [N, 2, M, K] of pictures that are not of the target class.
 
     Returns:
-        At most `count` (position among the M, direction), best first; fewer when nothing is left to explain or nothing helps.
+        At most `count` (position among the M, direction), best first; fewer when nothing is left to explain or
+        nothing helps.
     """
     positive = effect[..., target].clamp(min=0).flatten(1)  # [N, 2M]
     searched, total = effect.shape[2], torch.zeros(len(effect))

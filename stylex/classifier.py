@@ -67,7 +67,8 @@ class ClassifierConfig:
     Attributes:
         class_names: one name for each output.
         resolution: side of the square picture the network reads.
-        library, architecture: who builds the network: "stylex" (`ConvNet`), "torchvision", "timm" or "transformers", and its name there.
+        library, architecture: who builds the network ("stylex", "torchvision", "timm" or "transformers"), and its
+            name there.
         arguments: keyword arguments of the architecture.
         mean, std: per channel, of pictures in [0, 1].
         temperature: the logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks").
@@ -148,7 +149,7 @@ class Classifier(nn.Module):
         return self(x).softmax(dim=1)
 
     def _logits(self, output: Any) -> Tensor:
-        """The logits of whatever a library returns: a tensor, an object with `.logits`, or a tuple that starts with one."""
+        """The logits of what a library returns: a tensor, an object with `.logits`, or a tuple that begins with one."""
         output = getattr(output, "logits", output)
         if isinstance(output, (tuple, list)):
             output = output[0]

@@ -100,22 +100,32 @@ def _is_int(value: object, low: int, high: int) -> bool:
 # 256 px is the size of the published model (StyleGAN2 config F): 5,760 conv coordinates, 8,704 with toRGB.
 # The smaller ones are sized for a few thousand pictures and a laptop.
 PRESETS: dict[int, dict[str, Any]] = {
-    32: dict(channels=(128, 128, 96, 64), trunk_channels=(128, 128, 96, 64), w_dim=128, z_dim=128, mapping_layers=4),
-    64: dict(
-        channels=(192, 192, 160, 96, 48), trunk_channels=(192, 192, 128, 64, 32), w_dim=128, z_dim=128, mapping_layers=4
-    ),
-    128: dict(
-        channels=(384, 384, 384, 256, 128, 64),
-        trunk_channels=(384, 384, 384, 256, 128, 64),
-        w_dim=256,
-        z_dim=256,
-        mapping_layers=6,
-    ),
-    256: dict(
-        channels=(512, 512, 512, 512, 512, 256, 128),
-        trunk_channels=(512, 512, 512, 512, 512, 256, 128),
-        w_dim=512,
-        z_dim=512,
-        mapping_layers=8,
-    ),
+    32: {
+        "channels": (128, 128, 96, 64),
+        "trunk_channels": (128, 128, 96, 64),
+        "w_dim": 128,
+        "z_dim": 128,
+        "mapping_layers": 4,
+    },
+    64: {
+        "channels": (192, 192, 160, 96, 48),
+        "trunk_channels": (192, 192, 128, 64, 32),
+        "w_dim": 128,
+        "z_dim": 128,
+        "mapping_layers": 4,
+    },
+    128: {
+        "channels": (384, 384, 384, 256, 128, 64),
+        "trunk_channels": (384, 384, 384, 256, 128, 64),
+        "w_dim": 256,
+        "z_dim": 256,
+        "mapping_layers": 6,
+    },
+    256: {
+        "channels": (512, 512, 512, 512, 512, 256, 128),
+        "trunk_channels": (512, 512, 512, 512, 512, 256, 128),
+        "w_dim": 512,
+        "z_dim": 512,
+        "mapping_layers": 8,
+    },
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ class Mapping(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
-        self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=0.01) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=0.01) for a, b in pairwise(widths))
 
     def forward(self, z: Tensor) -> Tensor:
         x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -119,7 +120,7 @@ class Trunk(nn.Module):
         super().__init__()
         down = list(channels)[::-1]
         self.from_rgb = EqualConv2d(3, down[0], 1)
-        self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in zip(down, down[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise(down))
 
     def forward(self, x: Tensor) -> Tensor:
         x = activate(self.from_rgb(x))

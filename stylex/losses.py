@@ -23,7 +23,9 @@ def generator_nonsaturating(fake: Tensor) -> Tensor:
 
 
 def r1(scores: Tensor, x: Tensor) -> Tensor:
-    """mean over real pictures of |grad_x D(x)|^2 (Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", equation 9).
+    """Mean over real pictures of |grad_x D(x)|^2.
+
+    Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", equation 9, without its factor.
 
     Args:
         scores: [N], computed from `x` in full precision.

@@ -27,7 +27,10 @@ def retrieval(features: Tensor, features_rec: Tensor) -> Tensor:
 
 
 def changed_share(before: Tensor, after: Tensor, levels: int = VISIBLE_LEVELS) -> Tensor:
-    """Share of pixels in which a channel changes by more than `levels` of 255: [N], from pictures [N, 3, H, W] in [-1, 1]."""
+    """Share of pixels in which a channel changes by more than `levels` of 255: [N].
+
+    From pictures [N, 3, H, W] in [-1, 1].
+    """
 
     def to_levels(x: Tensor) -> Tensor:
         return ((x.clamp(-1, 1) + 1) * 127.5).round()

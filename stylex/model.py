@@ -185,7 +185,7 @@ class StylEx:
         version = values.get("format_version")
         if version != FORMAT_VERSION:
             raise ModelError(
-                f"{folder / 'config.json'}: format version {version!r}; this stylex {__version__} reads {FORMAT_VERSION}. "
+                f"{folder / 'config.json'}: format version {version!r}; this stylex reads {FORMAT_VERSION}. "
                 "A newer model needs a newer stylex: pip install --upgrade stylex-pytorch"
             )
         if not isinstance(values.get("model"), dict):
@@ -207,7 +207,7 @@ class StylEx:
             with torch.device("meta"):  # shapes first: memory is taken only for a file that fits
                 module = kind(config)
             load_weights(module, folder / name / "model.safetensors")
-            parts[name] = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            parts[name] = module.to(memory_format=torch.channels_last)
         space = parts["generator"].space
         card = folder / "README.md"
         return cls(
@@ -221,7 +221,7 @@ class StylEx:
         ).to(device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the folder that `from_pretrained` reads. An existing README.md is left as it is unless `card` is set."""
+        """Write the folder that `from_pretrained` reads. A README.md is left as it is unless `card` is set."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_classifier(self.classifier, folder / "classifier")
@@ -278,7 +278,13 @@ def _read_stats(path: Path, space: StyleSpace) -> StyleStats | None:
             raise ModelError(
                 f"{path}: {name} has shape {list(tensors[name].shape)}; this generator has {space.size} coordinates"
             )
-    return StyleStats(*(tensors[n] for n in ("s_min", "s_max", "s_mean", "s_std")), int(tensors["count"]))
+    return StyleStats(
+        s_min=tensors["s_min"],
+        s_max=tensors["s_max"],
+        s_mean=tensors["s_mean"],
+        s_std=tensors["s_std"],
+        count=int(tensors["count"]),
+    )
 
 
 def _read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> list[Attribute]:

@@ -33,7 +33,10 @@ def flip(x: Tensor, flips: Flips) -> Tensor:
 
 
 def jitter(x: Tensor, brightness: float, contrast: float, saturation: float, hue: float) -> Tensor:
-    """Change colour and light; the numbers are the largest relative changes, `hue` the largest turn as a share of the circle."""
+    """Change colour and light.
+
+    The numbers are the largest relative changes; `hue` is the largest turn, as a share of the colour circle.
+    """
     x = (x + 1) / 2
     x = x * _uniform(x, 1 - brightness, 1 + brightness)
     mean = x.mean(dim=(1, 2, 3), keepdim=True)

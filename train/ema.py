@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 
+from typing import Generic, TypeVar
+
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class EMA:
+
+class EMA(Generic[M]):
     """Exponential moving average of a module's parameters from the first step on; buffers are copied.
 
     The half-life is given in pictures, so batch size does not change its meaning, and is never longer than a share of
@@ -16,8 +20,8 @@ class EMA:
     Generative Adversarial Networks with Limited Data", released configuration).
     """
 
-    def __init__(self, module: nn.Module, half_life_kimg: float, ramp_up: float = 0.05) -> None:
-        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+    def __init__(self, module: M, half_life_kimg: float, ramp_up: float = 0.05) -> None:
+        self.module: M = copy.deepcopy(module).eval().requires_grad_(False)
         self.half_life, self.ramp_up = half_life_kimg * 1000, ramp_up
 
     @torch.no_grad()

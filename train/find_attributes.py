@@ -133,7 +133,7 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
         if not (labels == k).any() or (labels == k).all():
             amount = "every" if (labels == k).all() else "no"
             raise DataError(
-                f"{amount} reconstruction is {name} to the classifier, so there is nothing to compare; give more pictures"
+                f"{amount} reconstruction is {name} to the classifier: there is nothing to compare; give more pictures"
             )
     candidates = torch.arange(model.space.num_conv)
     if o.candidates:

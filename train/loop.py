@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,15 +80,15 @@ class Trainer:
             if init is not None and getattr(init, name) is not None:
                 built[name].load_state_dict(getattr(init, name).state_dict())
             built[name].to(device, memory_format=torch.channels_last)
-        self.ema = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
-        fast = {"betas": (0.0, 0.99), "eps": 1e-8, "fused": True}
+        self.ema: dict[str, EMA[Any]] = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
+        adam = partial(torch.optim.Adam, betas=(0.0, 0.99), fused=True)
         groups = [
             {"params": built["generator"].parameters(), "lr": o.learning_rate},
             {"params": built["mapping"].parameters(), "lr": o.learning_rate},
             {"params": built["encoder"].parameters(), "lr": o.learning_rate * o.encoder_lr_mul},
         ]
-        optimizer_g = torch.optim.Adam(groups, **fast)
-        optimizer_d = torch.optim.Adam(built["discriminator"].parameters(), lr=o.learning_rate, **fast)
+        optimizer_g = adam(groups, lr=o.learning_rate)
+        optimizer_d = adam(built["discriminator"].parameters(), lr=o.learning_rate)
         prepared = self.accelerator.prepare(*built.values(), optimizer_g, optimizer_d)
         self.networks = dict(zip(NETWORKS, prepared[:4], strict=True))
         self.generator, self.mapping, self.encoder, self.discriminator = prepared[:4]
@@ -137,7 +138,9 @@ class Trainer:
         return StylEx(
             self.config,
             self.classifier,
-            **{name: self.ema[name].module for name in AVERAGED},
+            generator=self.ema["generator"].module,
+            mapping=self.ema["mapping"].module,
+            encoder=self.ema["encoder"].module,
             judge=self.judge,
         ).to(self.accelerator.device)
 

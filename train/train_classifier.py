@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from stylex.classifier import Classifier, ClassifierConfig, build, save_classifier
@@ -116,7 +116,9 @@ def fit(o: Options, name: str) -> Classifier:
     classifier = build(
         ClassifierConfig(tuple(train.class_names), o.resolution, arguments={"width": o.width, "blocks": o.blocks})
     )
-    network = classifier.network.requires_grad_(True)
+    network = classifier.network
+    assert isinstance(network, nn.Module)
+    network.requires_grad_(True)
     steps = o.epochs * (len(train) // o.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=o.learning_rate, weight_decay=o.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, o.learning_rate, total_steps=max(steps, 2))
