@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,18 +99,16 @@ class ClassifierConfig:
             raise ClassifierError(f"class_names {list(self.class_names)!r} names a class twice")
         if not isinstance(self.resolution, int) or not 8 <= self.resolution <= MAX_INPUT:
             raise ClassifierError(f"the classifier's resolution is {self.resolution!r}; use 8 to {MAX_INPUT}")
-        if (
-            len(self.mean) != 3
-            or len(self.std) != 3
-            or not all(isinstance(v, (int, float)) for v in self.mean + self.std)
-        ):
+        if self.arguments is not None and not isinstance(self.arguments, dict):
+            raise ClassifierError(f"arguments is {self.arguments!r}; use an object")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(_is_number, self.mean + self.std)):
             raise ClassifierError("mean and std need three numbers each")
-        if (
-            not all(v > 0 for v in self.std)
-            or not isinstance(self.temperature, (int, float))
-            or not self.temperature > 0
-        ):
+        if not all(_is_number(v) and v > 0 for v in (*self.std, self.temperature)):
             raise ClassifierError("std and temperature must be above zero")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Classifier(nn.Module):
@@ -154,7 +154,7 @@ class Classifier(nn.Module):
         """The logits of what a library returns: a tensor, an object with `.logits`, or a tuple that begins with one."""
         output = getattr(output, "logits", output)
         if isinstance(output, (tuple, list)):
-            output = output[0]
+            output = output[0] if output else None
         if not isinstance(output, Tensor):
             raise ClassifierError(f"the classifier returned {type(output).__name__}; it must return logits [N, K]")
         if output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1):
@@ -198,6 +198,10 @@ def build(config: ClassifierConfig) -> Classifier:
     Raises:
         ClassifierError: if the library is unknown or not installed, or has no such architecture.
     """
+    return Classifier(_network(config), config)
+
+
+def _network(config: ClassifierConfig) -> nn.Module:
     arguments, classes = dict(config.arguments or {}), len(config.class_names)
     if config.library not in LIBRARIES:
         raise ClassifierError(f"classifier library {config.library!r} is unknown; use one of {', '.join(LIBRARIES)}")
@@ -207,23 +211,25 @@ def build(config: ClassifierConfig) -> Classifier:
                 raise ClassifierError(
                     f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; use ConvNet"
                 )
-            if not all(isinstance(v, int) and 1 <= v <= 512 for v in arguments.values()):
+            if not all(type(v) is int and 1 <= v <= 512 for v in arguments.values()):
                 raise ClassifierError(f"ConvNet's width and blocks are {arguments}; use whole numbers from 1 to 512")
-            network: nn.Module = ConvNet(classes, **arguments)
-        elif config.library == "torchvision":
+            return ConvNet(classes, **arguments)
+        if config.library == "torchvision":
             from torchvision.models import get_model
 
-            network = get_model(config.architecture, weights=None, num_classes=classes, **arguments)
-        elif config.library == "timm":
+            return get_model(config.architecture, weights=None, num_classes=classes, **arguments)
+        if config.library == "timm":
             import timm
 
-            network = timm.create_model(config.architecture, pretrained=False, num_classes=classes, **arguments)
-        else:
-            from transformers import AutoConfig, AutoModelForImageClassification
+            if ":" in config.architecture or "checkpoint_path" in arguments:
+                # A name like hf-hub:… or a path would make timm fetch or unpickle somebody else's file.
+                raise ValueError("only an architecture of timm's own, without a source of weights, can be built")
+            return timm.create_model(config.architecture, pretrained=False, num_classes=classes, **arguments)
+        from transformers import AutoConfig, AutoModelForImageClassification
 
-            network = AutoModelForImageClassification.from_config(
-                AutoConfig.for_model(config.architecture, num_labels=classes, **arguments)
-            )
+        return AutoModelForImageClassification.from_config(
+            AutoConfig.for_model(config.architecture, num_labels=classes, **arguments)
+        )
     except ImportError as error:
         raise ClassifierError(f"this classifier needs {config.library}: pip install {config.library}") from error
     except ClassifierError:
@@ -232,7 +238,6 @@ def build(config: ClassifierConfig) -> Classifier:
         raise ClassifierError(
             f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}"
         ) from error
-    return Classifier(network, config)
 
 
 def config_from_dict(values: dict[str, Any]) -> ClassifierConfig:
@@ -251,12 +256,20 @@ def load_classifier(folder: str | Path) -> Classifier:
     Raises:
         ClassifierError, hub.ModelError: naming the file and what is wrong with it.
     """
-    from .hub import ModelError, load_weights, read_json
+    from .hub import ModelError, check_weights, load_weights, read_json
 
     folder = Path(folder)
     try:
-        classifier = build(config_from_dict(read_json(folder / "config.json")))
-    except (ClassifierError, TypeError) as error:
+        config = config_from_dict(read_json(folder / "config.json"))
+        sketch = None
+        # Shapes first, so that memory is taken only for a file that fits. Some architectures compute with numbers while
+        # they are built and cannot be sketched like this; what is really wrong with the others, `build` says.
+        with contextlib.suppress(Exception), torch.device("meta"):
+            sketch = _network(config)
+        if sketch is not None:
+            check_weights(sketch, folder / "model.safetensors")
+        classifier = build(config)
+    except ClassifierError as error:
         raise ModelError(f"{folder / 'config.json'}: {error}") from error
     assert isinstance(classifier.network, nn.Module)
     load_weights(classifier.network, folder / "model.safetensors")

@@ -67,30 +67,39 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def check_weights(module: nn.Module, path: Path) -> None:
+    """Compare names and shapes with the header of a safetensors file; the numbers stay unread.
+
+    Raises:
+        ModelError: if the file is missing or unreadable, or naming the first missing, unknown or misshapen weight.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if not path.is_file():
+        raise ModelError(f"{path} is missing; save or download the model again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); save or download the model again") from None
+    if missing := sorted(set(expected) - set(found)):
+        raise ModelError(f"{path}: weight {missing[0]} is missing; the file does not belong to this config.json")
+    if unknown := sorted(set(found) - set(expected)):
+        raise ModelError(f"{path}: weight {unknown[0]} is unknown; the file does not belong to this config.json")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise ModelError(f"{path}: weight {name} has shape {list(found[name])}; config.json asks for {list(shape)}")
+
+
 def load_weights(module: nn.Module, path: Path) -> None:
     """Fill `module` from a safetensors file, strictly.
 
     Raises:
-        ModelError: naming the first missing, unknown or misshapen weight.
+        ModelError: see `check_weights` and `load_tensors`.
     """
-    # The header alone tells names and shapes, so a file that does not fit is refused before its numbers are read.
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    if path.is_file():
-        try:
-            with safe_open(path, framework="pt") as file:
-                found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read ({error}); save or download the model again") from None
-        if missing := sorted(set(expected) - set(found)):
-            raise ModelError(f"{path}: weight {missing[0]} is missing; the file does not belong to this config.json")
-        if unknown := sorted(set(found) - set(expected)):
-            raise ModelError(f"{path}: weight {unknown[0]} is unknown; the file does not belong to this config.json")
-        for name, shape in expected.items():
-            if found[name] != shape:
-                raise ModelError(
-                    f"{path}: weight {name} has shape {list(found[name])}; config.json asks for {list(shape)}"
-                )
-    module.load_state_dict(load_tensors(path), strict=True)
+    check_weights(module, path)
+    # A module built on the meta device has no memory of its own and takes the file's; others keep their memory format.
+    empty = any(p.is_meta for p in module.parameters())
+    module.load_state_dict(load_tensors(path), strict=True, assign=empty)
 
 
 def fingerprint(modules: Iterable[nn.Module]) -> str:
@@ -104,8 +113,15 @@ def fingerprint(modules: Iterable[nn.Module]) -> str:
 
 
 def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write a module's weights; floating-point ones as `dtype`, which halves the file."""
-    save_tensors({k: v.to(dtype) if v.is_floating_point() else v for k, v in module.state_dict().items()}, path)
+    """Write a module's weights; floating-point ones as `dtype`, which halves the file, where their range allows it."""
+    largest = torch.finfo(dtype).max
+    save_tensors(
+        {
+            k: v.to(dtype) if v.is_floating_point() and not (v.abs() > largest).any() else v
+            for k, v in module.state_dict().items()
+        },
+        path,
+    )
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
