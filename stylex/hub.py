@@ -99,7 +99,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
     check_weights(module, path)
     # A module built on the meta device has no memory of its own and takes the file's; others keep their memory format.
     empty = any(p.is_meta for p in module.parameters())
-    module.load_state_dict(load_tensors(path), strict=True, assign=empty)
+    tensors, own = load_tensors(path), module.state_dict()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise ModelError(f"{path}: weight {name} is stored as {tensor.dtype}; save or download the model again")
+    module.load_state_dict(tensors, strict=True, assign=empty)
 
 
 def fingerprint(modules: Iterable[nn.Module]) -> str:

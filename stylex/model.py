@@ -274,9 +274,11 @@ def _read_stats(path: Path, space: StyleSpace) -> StyleStats | None:
     for name in ("s_min", "s_max", "s_mean", "s_std", "count"):
         if name not in tensors:
             raise ModelError(f"{path}: {name} is missing; run train/find_attributes.py again")
-        if name != "count" and tensors[name].shape != (space.size,):
+        needed = () if name == "count" else (space.size,)
+        if tensors[name].shape != needed:
             raise ModelError(
-                f"{path}: {name} has shape {list(tensors[name].shape)}; this generator has {space.size} coordinates"
+                f"{path}: {name} has shape {list(tensors[name].shape)}; it must be {list(needed)}, this generator has "
+                f"{space.size} coordinates"
             )
     return StyleStats(
         s_min=tensors["s_min"],

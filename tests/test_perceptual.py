@@ -42,6 +42,13 @@ def test_efficientnet_ends_in_what_its_own_package_extracts(efficientnet, x):
     torch.testing.assert_close(efficientnet.embed(x), theirs.mean(dim=(2, 3)), rtol=1e-4, atol=1e-4)
 
 
+def test_flat_features_are_as_far_apart_as_the_loss_says(efficientnet, x):
+    flat = efficientnet.flat(x)
+    squared = (flat[0] - flat[1]).square().sum()
+    maps = [m[:1] for m in efficientnet(x)], [m[1:] for m in efficientnet(x)]
+    torch.testing.assert_close(squared, losses.perceptual(*maps)[0], rtol=1e-4, atol=1e-5)
+
+
 def test_efficientnet_knows_pictures(efficientnet):
     """Trained weights, not random ones: a little brighter is nearer than noise of the same size."""
     y, z = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")

@@ -1,0 +1,396 @@
+"""A model folder: what is saved is what is loaded, and what is broken is named."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from stylex import StylEx
+from stylex.config import ConfigError
+from stylex.generator import Synthesis
+from stylex.hub import ModelError
+from stylex.stylespace import Direction, move
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+# One method an arrow: x -> latent -> s -> x_rec -> probs.
+
+
+def test_encode_is_w_and_the_probabilities_of_the_picture(tiny_model, x):
+    latent = tiny_model.encode(x)
+    assert latent.shape == (3, 10)
+    assert torch.equal(latent[:, :8], tiny_model.encoder(x))
+    assert torch.equal(latent[:, 8:], tiny_model.classify(x))
+    torch.testing.assert_close(latent[:, 8:].sum(dim=1), torch.ones(3))
+
+
+def test_synthesize_of_styles_equals_one_forward_call_with_constant_noise(tiny_model, x):
+    latent = tiny_model.encode(x)
+    picture = tiny_model.synthesize(tiny_model.styles(latent))
+    with torch.no_grad():
+        assert torch.equal(picture, tiny_model.generator(latent, noise="const").clamp(-1, 1))
+
+
+def test_pictures_are_clamped_before_anybody_sees_them(tiny_model, x):
+    s = tiny_model.styles(tiny_model.encode(x)) * 10
+    picture = tiny_model.synthesize(s)
+    assert picture.min() == -1
+    assert picture.max() == 1
+    assert torch.equal(tiny_model.logits_of(s), tiny_model.logits(picture))
+    assert torch.equal(tiny_model.classify(picture), tiny_model.logits(picture).softmax(dim=1))
+
+
+def test_nothing_in_a_model_trains_or_changes(tiny_model, x):
+    before = [p.clone() for m in tiny_model.modules() for p in m.state_dict().values()]
+    s = tiny_model.styles(tiny_model.encode(x))
+    assert not tiny_model.logits_of(s).requires_grad
+    assert not any(p.requires_grad for m in tiny_model.modules() for p in m.parameters())
+    assert not any(child.training for m in tiny_model.modules() for child in m.modules())
+    after = [p for m in tiny_model.modules() for p in m.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_batch_size_does_not_matter(tiny_model, x, n):
+    def reconstruct(part: torch.Tensor) -> torch.Tensor:
+        return tiny_model.synthesize(tiny_model.styles(tiny_model.encode(part)))
+
+    parts = torch.cat([reconstruct(part) for part in x.split(n)])
+    torch.testing.assert_close(parts, reconstruct(x), rtol=1e-4, atol=1e-5)
+
+
+def test_random_samples_follow_their_seed(tiny_model):
+    probs = torch.tensor([[0.9, 0.1], [0.5, 0.5]])
+    a, b = tiny_model.sample(probs, seed=1), tiny_model.sample(probs, seed=1)
+    assert a.shape == (2, tiny_model.space.size)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, tiny_model.sample(probs, seed=2))
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    tiny_model.sample(probs)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_load_images_reads_what_a_person_drops(tiny_model, tmp_path):
+    image = Image.new("RGBA", (40, 30), (255, 0, 0, 255))
+    image.save(tmp_path / "red.png")
+    x = tiny_model.load_images([tmp_path / "red.png", image])
+    assert x.shape == (2, 3, 16, 16)
+    assert x[:, 0].min() == 1
+    assert x[:, 1:].max() == -1
+
+
+def test_classes_that_do_not_agree_with_the_configuration_are_refused(tiny_model):
+    config = dataclasses.replace(tiny_model.config, num_classes=3)
+    with pytest.raises(ConfigError, match=r"names 2 classes \(plain, spotted\), the configuration has num_classes 3"):
+        StylEx(config, tiny_model.classifier)
+
+
+# Save and load.
+
+
+def everything(model: StylEx) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for name in ("generator", "encoder", "mapping", "discriminator", "classifier"):
+        tensors |= {f"{name}.{k}": v for k, v in getattr(model, name).state_dict().items()}
+    return tensors
+
+
+def test_a_loaded_model_makes_the_same_pictures(tiny_model, model_folder, x, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = StylEx.from_pretrained(model_folder)
+    s = tiny_model.styles(tiny_model.encode(x))
+    # Weights are stored in half precision: 11 bits.
+    torch.testing.assert_close(loaded.synthesize(s), tiny_model.synthesize(s), rtol=0.02, atol=0.02)
+
+    # Once they are, nothing is lost any more, to the last bit.
+    again = StylEx.from_pretrained(loaded.save_pretrained(tmp_path / "again"))
+    assert torch.equal(again.synthesize(s), loaded.synthesize(s))
+    assert torch.equal(again.encode(x), loaded.encode(x))
+    assert all(torch.equal(v, everything(again)[k]) for k, v in everything(loaded).items())
+    first = sorted(p.relative_to(model_folder) for p in model_folder.rglob("*") if p.is_file())
+    assert all((tmp_path / "again" / p).read_bytes() == (model_folder / p).read_bytes() for p in first)
+
+
+def test_a_loaded_model_knows_its_statistics_attributes_and_classes(tiny_model, model_folder):
+    loaded = StylEx.from_pretrained(model_folder)
+    assert loaded.config == tiny_model.config
+    assert loaded.class_names == ["plain", "spotted"]
+    assert loaded.resolution == 16
+    assert loaded.attributes == tiny_model.attributes
+    assert loaded.attributes
+    for field in ("s_min", "s_max", "s_mean", "s_std"):
+        assert torch.equal(getattr(loaded.stats, field), getattr(tiny_model.stats, field))
+    assert loaded.stats.count == 64
+    assert loaded.card == tiny_model.card
+
+
+def test_a_loaded_model_is_frozen(model_folder, x):
+    loaded = StylEx.from_pretrained(model_folder)
+    assert not any(p.requires_grad for m in loaded.modules() for p in m.parameters())
+    assert not any(child.training for m in loaded.modules() for child in m.modules())
+    assert loaded.device == torch.device("cpu")
+    assert not any(t.is_meta for t in everything(loaded).values())
+
+
+def test_mapping_and_discriminator_may_be_absent(tiny_model, x, tmp_path):
+    slim = copy.copy(tiny_model)
+    slim.mapping = slim.discriminator = None
+    loaded = StylEx.from_pretrained(slim.save_pretrained(tmp_path))
+    assert loaded.mapping is loaded.discriminator is None
+    assert loaded.synthesize(loaded.styles(loaded.encode(x))).shape == x.shape
+    with pytest.raises(ModelError, match="no mapping network"):
+        loaded.sample(torch.tensor([[0.5, 0.5]]))
+
+
+def test_a_model_fresh_from_training_has_no_statistics_yet(model_folder):
+    (model_folder / "style_stats.safetensors").unlink()
+    (model_folder / "attributes.json").unlink()
+    loaded = StylEx.from_pretrained(model_folder)
+    assert loaded.stats is None
+    assert loaded.attributes == []
+
+
+def test_saving_again_leaves_somebody_s_readme_alone(tiny_model, tmp_path):
+    silent = copy.copy(tiny_model)
+    silent.card = None
+    silent.save_pretrained(tmp_path)
+    assert not (tmp_path / "README.md").exists()
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "SOURCE.md").write_text("made by the model")
+    silent.save_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert (tmp_path / "samples" / "SOURCE.md").read_text() == "made by the model"
+
+
+def test_the_folder_holds_json_and_safetensors_and_nothing_that_runs(model_folder):
+    suffixes = {p.suffix for p in model_folder.rglob("*") if p.is_file()}
+    assert suffixes == {".json", ".safetensors", ".md"}
+
+
+def test_attributes_are_readable_by_a_person(model_folder):
+    row = json.loads((model_folder / "attributes.json").read_text())["attributes"][0]
+    assert row["direction"] in ("up", "down")
+    assert set(row) >= {"index", "layer", "channel", "source", "target", "delta_logit", "delta_prob", "images_share"}
+
+
+# What is broken is named, in one sentence, before memory is taken.
+
+
+def edit_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def edit_weights(path: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def refusal(folder: Path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ModelError) as caught:
+            StylEx.from_pretrained(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(folder) in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "generator/model.safetensors",
+        "encoder/model.safetensors",
+        "mapping/model.safetensors",
+        "classifier/config.json",
+        "classifier/model.safetensors",
+    ],
+)
+def test_a_missing_file_is_named(model_folder, name):
+    (model_folder / name).unlink()
+    assert f"{model_folder / name} is missing" in refusal(model_folder)
+
+
+@pytest.mark.parametrize("name", ["generator", "encoder", "classifier"])
+def test_a_missing_component_is_named(model_folder, name):
+    shutil.rmtree(model_folder / name)
+    assert f"{model_folder / name}" in refusal(model_folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "attributes.json", "classifier/config.json"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\udcff"], ids=repr)
+def test_a_file_that_is_no_json_object_is_named(model_folder, name, text):
+    (model_folder / name).write_bytes(text.encode(errors="surrogateescape"))
+    assert str(model_folder / name) in refusal(model_folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "generator/model.safetensors",
+        "encoder/model.safetensors",
+        "classifier/model.safetensors",
+        "style_stats.safetensors",
+    ],
+)
+@pytest.mark.parametrize("size", [0, 7, 100, -10])
+def test_a_file_cut_short_is_named(model_folder, name, size):
+    path = model_folder / name
+    path.write_bytes(path.read_bytes()[:size])
+    assert f"{path} cannot be read" in refusal(model_folder)
+
+
+def test_a_pickle_is_not_opened(model_folder):
+    path = model_folder / "generator" / "model.safetensors"
+    torch.save({"const": torch.zeros(1)}, path)
+    assert f"{path} cannot be read" in refusal(model_folder)
+
+
+WEIGHT = "synthesis.layers.0.conv.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.pop(WEIGHT), f"weight {WEIGHT} is missing"),
+        (lambda t: t.update({"extra.bias": torch.zeros(3)}), "weight extra.bias is unknown"),
+        (lambda t: t.update({WEIGHT: torch.zeros(8, 9, 3, 3)}), f"weight {WEIGHT} has shape [8, 9, 3, 3]; config.json"),
+        (lambda t: t[WEIGHT].view(-1)[5:6].fill_(float("nan")), f"{WEIGHT} holds numbers that are not finite"),
+        (lambda t: t[WEIGHT].view(-1)[5:6].fill_(float("inf")), f"{WEIGHT} holds numbers that are not finite"),
+        (lambda t: t.update({WEIGHT: t[WEIGHT].long()}), f"weight {WEIGHT} is stored as torch.int64"),
+    ],
+    ids=["missing", "extra", "shape", "nan", "inf", "whole numbers"],
+)
+def test_a_wrong_weight_is_named(model_folder, change, says):
+    path = model_folder / "generator" / "model.safetensors"
+    edit_weights(path, change)
+    assert f"{path}: {says}" in refusal(model_folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("resolution", 17, "resolution is 17"),
+        ("channels", [8, 8], "channels is [8, 8]"),
+        ("channels", [10**9] * 3, "channels is [1000000000, 1000000000, 1000000000]"),
+        ("trunk_channels", "many", "trunk_channels is 'many'"),
+        ("w_dim", 10**9, "w_dim is 1000000000"),
+        ("num_classes", 10**9, "num_classes is 1000000000"),
+        ("num_classes", 3, "num_classes is 3, but classifier/config.json names 2 classes: plain, spotted"),
+        ("mapping_layers", -1, "mapping_layers is -1"),
+        ("colour", 1, "unknown key colour"),
+    ],
+)
+def test_a_wrong_key_of_the_configuration_is_named(model_folder, key, value, says):
+    edit_json(model_folder / "config.json", lambda c: c["model"].__setitem__(key, value))
+    assert f"{model_folder / 'config.json'}: {says}" in refusal(model_folder)
+
+
+def test_missing_keys_of_the_configuration_are_named(model_folder):
+    edit_json(model_folder / "config.json", lambda c: c["model"].pop("channels"))
+    assert "config.json: missing key channels" in refusal(model_folder)
+    edit_json(model_folder / "config.json", lambda c: c.pop("model"))
+    assert "config.json: key model is missing" in refusal(model_folder)
+
+
+def test_the_largest_allowed_network_is_refused_by_its_file_and_takes_no_memory(model_folder, monkeypatch):
+    """Every number is in range; only the file tells that such weights do not exist."""
+    edit_json(
+        model_folder / "config.json",
+        lambda c: c["model"].update(channels=[1024] * 3, trunk_channels=[1024] * 3, w_dim=2048, z_dim=2048),
+    )
+    built = []
+    original = Synthesis.__init__
+
+    def watch(self, config):
+        original(self, config)
+        built.append(all(p.is_meta for p in self.parameters()))
+
+    monkeypatch.setattr(Synthesis, "__init__", watch)
+    assert "has shape [" in refusal(model_folder)
+    assert built == [True]
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+def test_an_unknown_format_version_says_which_one_is_read(model_folder, version):
+    edit_json(model_folder / "config.json", lambda c: c.__setitem__("format_version", version))
+    assert f"config.json: format version {version!r}; this stylex" in refusal(model_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda rows: rows[0].update(index=10**6), "attribute 0: style coordinate 1000000 does not exist"),
+        (lambda rows: rows[1].update(index=-1), "attribute 1: style coordinate -1 does not exist"),
+        (lambda rows: rows[0].update(layer="64x64/conv0"), "attribute 0: coordinate"),
+        (lambda rows: rows[0].update(channel=rows[0]["channel"] + 1), "attribute 0: coordinate"),
+        (lambda rows: rows[0].update(target="purple"), "attribute 0: class 'purple' is not one of plain, spotted"),
+        (lambda rows: rows[0].update(direction="left"), "attribute 0: direction is 'left'"),
+        (lambda rows: rows[0].pop("delta_prob"), "attribute 0: key delta_prob is missing"),
+        (lambda rows: rows.__setitem__(0, "none"), "attribute 0: is 'none'"),
+    ],
+)
+def test_an_attribute_of_another_generator_is_named(model_folder, change, says):
+    edit_json(model_folder / "attributes.json", lambda value: change(value["attributes"]))
+    assert f"{model_folder / 'attributes.json'}: {says}" in refusal(model_folder)
+
+
+def test_attributes_need_their_key(model_folder):
+    (model_folder / "attributes.json").write_text("{}")
+    assert "attributes.json: key attributes is missing" in refusal(model_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.pop("s_max"), "s_max is missing"),
+        (lambda t: t.pop("count"), "count is missing"),
+        (lambda t: t.update(s_min=torch.zeros(5)), "s_min has shape [5]; it must be [64], this generator has 64"),
+        (lambda t: t["s_std"][3:4].fill_(float("nan")), "s_std holds numbers that are not finite"),
+        (lambda t: t.update(count=torch.tensor([1, 2])), "count has shape [2]"),
+    ],
+    ids=["s_max", "count", "shape", "nan", "two counts"],
+)
+def test_wrong_statistics_are_named(model_folder, change, says):
+    path = model_folder / "style_stats.safetensors"
+    edit_weights(path, change)
+    assert f"{path}: {says}" in refusal(model_folder)
+
+
+def test_a_place_that_does_not_exist_says_what_is_expected(tmp_path):
+    with pytest.raises(ModelError, match="neither a folder nor a repository name such as"):
+        StylEx.from_pretrained(tmp_path / "nowhere" / "at" / "all")
+
+
+def test_a_move_towards_an_attribute_changes_the_decision_as_its_record_says(tiny_model):
+    """The records of the fixture, and with them what the app and the command line show, are real."""
+    attribute = max(tiny_model.attributes, key=lambda a: a.delta_logit)
+    target = tiny_model.class_names.index(attribute.target)
+    probs = torch.full((40, 2), 0.5)
+    s = tiny_model.sample(probs, seed=3)
+    before = tiny_model.logits_of(s)[:, target]
+    after = tiny_model.logits_of(move(s, attribute.index, attribute.direction, tiny_model.stats))[:, target]
+    assert isinstance(attribute.direction, Direction)
+    assert (after - before).mean() > 0.2 * attribute.delta_logit
