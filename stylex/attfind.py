@@ -138,7 +138,8 @@ def select(effect: Tensor, target: int, count: int, explained: float = EXPLAINED
 
     Each step takes the move with the largest mean positive effect over the pictures not yet explained; a picture is
     explained once the effects of the chosen moves on it add up to `explained` logits (the notebook's
-    find_significant_styles).
+    find_significant_styles). The notebook may choose a coordinate once each way, which cannot be moved together; here
+    a coordinate is chosen once.
 
     Args:
         effect: [N, 2, M, K] of pictures that are not of the target class.
@@ -161,7 +162,7 @@ def select(effect: Tensor, target: int, count: int, explained: float = EXPLAINED
             break
         chosen.append((best % searched, Direction(best // searched)))
         total += positive[:, best]
-        free[best] = False
+        free[best % searched :: searched] = False  # both ways of this coordinate
     return chosen
 
 
@@ -183,7 +184,8 @@ def select_two_class(
     """One list for both ways of a two-class problem (notebook, cell 12).
 
     Searches towards each class on the pictures of the other, turns the moves towards class 1 around, drops coordinates
-    already there, and ranks by mean effect on class 0 of the move plus mean effect on class 1 of its opposite.
+    already there, and ranks by mean effect on class 0 of the move plus mean effect on class 1 of its opposite. What
+    does more harm than good is left out.
 
     Returns:
         (position, direction towards class 0); towards class 1 each goes the other way.
@@ -197,7 +199,7 @@ def select_two_class(
         i, d = found
         return float(effect[:, d, i, 0].mean() + effect[:, d.opposite, i, 1].mean())
 
-    return sorted(union, key=score, reverse=True)[:count]
+    return sorted((found for found in union if score(found) > 0), key=score, reverse=True)[:count]
 
 
 def top_moves(effect: Tensor, target: int, count: int) -> list[tuple[int, Direction]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # An edit is visible on a picture if more than VISIBLE_SHARE of its pixels change by more than VISIBLE_LEVELS of 255.
@@ -17,13 +16,8 @@ def agreement(logits: Tensor, logits_rec: Tensor) -> Tensor:
 
 
 def retrieval(features: Tensor, features_rec: Tensor) -> Tensor:
-    """Which reconstructions are nearer to their own picture than to any other: [N] bool, from features [N, F].
-
-    Nearness is the cosine of the features after the pictures' mean is taken away.
-    """
-    centre = features.mean(dim=0)
-    similarity = F.normalize(features_rec - centre, dim=1) @ F.normalize(features - centre, dim=1).t()
-    return similarity.argmax(dim=1) == torch.arange(len(features), device=features.device)
+    """Which reconstructions are nearer to their own picture than to any other: [N] bool, from features [N, F]."""
+    return torch.cdist(features_rec, features).argmin(dim=1) == torch.arange(len(features), device=features.device)
 
 
 def changed_share(before: Tensor, after: Tensor, levels: int = VISIBLE_LEVELS) -> Tensor:

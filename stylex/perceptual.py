@@ -48,6 +48,10 @@ class EfficientNetLite0(_Frozen):
     def forward(self, x: Tensor) -> list[Tensor]:
         return [F.normalize(m, dim=1) for m in self._maps(x)[0]]
 
+    def flat(self, x: Tensor) -> Tensor:
+        """One long vector [N, F] for each picture, such that squared distances are `losses.perceptual`."""
+        return torch.cat([m.flatten(1) / (m.shape[2] * m.shape[3]) ** 0.5 for m in self(x)], dim=1)
+
     def embed(self, x: Tensor) -> Tensor:
         """One vector [N, 1280] for each picture: the last layer's mean over positions."""
         return self._maps(x)[1].mean(dim=(2, 3))

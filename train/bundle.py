@@ -60,7 +60,7 @@ NUMBERS = [
 
 
 def choose_samples(model: StylEx, x: torch.Tensor, labels: torch.Tensor, count: int) -> dict[str, torch.Tensor]:
-    """For each class `count` reconstructions [3, R, R] that lie clearly in it, of pictures the classifier gets right."""
+    """For each class `count` reconstructions [3, R, R] well inside it, of pictures the classifier gets right."""
     with torch.no_grad():
         latent = model.encode(x)
         x_rec = model.synthesize(model.styles(latent))

@@ -19,7 +19,11 @@ class ResumeError(ValueError):
 
 
 def save(run: Path, nimg: int, state: dict[str, Any]) -> Path:
-    """Write `run/checkpoint-NNNNNNNNN`, then remove all but the newest `KEEP`."""
+    """Write `run/checkpoint-NNNNNNNNN`, then remove all but the newest `KEEP`.
+
+    Later ones go, too: they are what a run got to that was since started again from an earlier point, and would
+    otherwise be taken for the latest.
+    """
     folder = run / f"checkpoint-{nimg:09d}"
     aside = run / f".{folder.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
@@ -28,8 +32,10 @@ def save(run: Path, nimg: int, state: dict[str, Any]) -> Path:
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(aside, folder)
-    for old in found(run)[:-KEEP]:
-        shutil.rmtree(old)
+    whole = found(run)
+    now = whole.index(folder)
+    for other in whole[: max(0, now + 1 - KEEP)] + whole[now + 1 :]:
+        shutil.rmtree(other)
     return folder
 
 

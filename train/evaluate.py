@@ -72,9 +72,9 @@ def evaluate(
 
     logits, logits_rec = all_of(model.logits, x), all_of(model.logits, x_rec)
     network = EfficientNetLite0().to(model.device)
-    features, features_rec = all_of(network.embed, x), all_of(network.embed, x_rec)
+    embedded, embedded_rec = all_of(network.embed, x), all_of(network.embed, x_rec)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:RETRIEVAL_AMONG].to(model.device)
-    look = [losses.perceptual(network(a), network(b)) for a, b in zip(parts, x_rec.split(batch_size), strict=True)]
+    flat, flat_rec = all_of(network.flat, x), all_of(network.flat, x_rec)
     probs, probs_rec = logits.softmax(1), logits_rec.softmax(1)
 
     def share(hits: Tensor) -> float:
@@ -84,12 +84,12 @@ def evaluate(
         "n": len(x),
         "classifier_accuracy": share(logits.argmax(1).cpu() == pictures.labels),
         "agreement": share(metrics.agreement(logits, logits_rec)),
-        "retrieval": share(metrics.retrieval(features[order], features_rec[order])),
+        "retrieval": share(metrics.retrieval(flat[order], flat_rec[order])),
         "retrieval_among": len(order),
         "mean_abs_delta_prob": round((probs - probs_rec).abs().mean().item(), 4),
         "l1": round(losses.l1(x, x_rec).mean().item(), 4),
-        "perceptual": round(torch.cat(look).mean().item(), 4),
-        "kid": round(metrics.kid(features, features_rec), 5),
+        "perceptual": round((flat - flat_rec).square().sum(dim=1).mean().item(), 4),
+        "kid": round(metrics.kid(embedded, embedded_rec), 5),
     }
     if judge is not None:
         judged, judged_rec = all_of(judge, x), all_of(judge, x_rec)

@@ -33,6 +33,9 @@ from stylex.stylespace import Direction, StyleStats, move
 from train.data import DataError, Split, load_folder, to_float
 from train.options import parse
 
+# Pictures on which the visibility of a move is judged.
+VISIBILITY_PICTURES = 32
+
 
 @dataclass
 class Options:
@@ -96,29 +99,22 @@ def visible_share(model: StylEx, s: Tensor, moves: list[tuple[int, Direction]], 
     return torch.stack(shares)
 
 
-def hide_invisible(model: StylEx, effect: Tensor, s: Tensor, labels: Tensor, o: Options, candidates: Tensor) -> Tensor:
-    """A copy of the effects [N, 2, M, K] without the moves that too few people would see.
+def visible_moves(
+    model: StylEx, effect: Tensor, s: Tensor, others: Tensor, target: int, candidates: Tensor, o: Options
+) -> Tensor:
+    """Which moves enough people would see on the pictures `others` [N] bool: [2, M] bool.
 
-    Only moves that could be chosen are drawn: the best 4 * count of each direction and target.
+    Only moves that could be chosen are drawn, the best 8 * count; the rest count as invisible.
     """
-    kept = torch.zeros_like(effect)
-    for target in range(effect.shape[3]):
-        others = labels != target
-        if not others.any():
-            continue
-        gain = effect[others][..., target].clamp(min=0).mean(dim=0)  # [2, M]
-        best = gain.flatten().topk(min(8 * o.count, gain.numel())).indices
-        best = best[gain.flatten()[best] > 0]
-        moves = [(int(candidates[i % len(candidates)]), Direction(int(i) // len(candidates))) for i in best]
-        if not moves:
-            continue
-        seen = visible_share(model, s[others][:32], moves, o.shift)
-        for flat, share in zip(best.tolist(), seen.tolist(), strict=True):
-            if share >= o.min_visible:
-                d, m = divmod(flat, len(candidates))
-                kept[:, d, m, :] = effect[:, d, m, :]
-                kept[:, 1 - d, m, :] = effect[:, 1 - d, m, :]
-    return kept
+    seen = torch.zeros(effect.shape[1:3], dtype=torch.bool)
+    gain = effect[others][..., target].clamp(min=0).mean(dim=0).flatten()  # [2M]
+    best = gain.topk(min(8 * o.count, len(gain))).indices
+    best = best[gain[best] > 0].tolist()
+    moves = [(int(candidates[i % len(candidates)]), Direction(i // len(candidates))) for i in best]
+    if moves:
+        shares = visible_share(model, s[others][:VISIBILITY_PICTURES], moves, o.shift)
+        seen.view(-1)[best] = shares >= o.min_visible
+    return seen
 
 
 def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
@@ -151,14 +147,20 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
         model.logits_of, s, model.stats, candidates=candidates, shift=o.shift, batch_size=o.batch_size, progress=bar
     )
     effect = filter_unstable(effect, o.unstable_threshold, o.unstable_count)
-    ranked = hide_invisible(model, effect, s, labels, o, candidates) if o.min_visible else effect
+    seen = [torch.ones(effect.shape[1:3], dtype=torch.bool)] * len(names)
+    if o.min_visible:
+        seen = [visible_moves(model, effect, s, labels != t, t, candidates, o) for t in range(len(names))]
 
     lists: dict[int, list[tuple[int, Direction]]] = {}
     if len(names) == 2:
-        towards_0 = select_two_class(ranked, labels, o.count, o.explained)
+        # One list for both ways: a move has to show in either direction.
+        both = seen[0] & seen[1].flip(0)
+        shown = effect * (both | both.flip(0)).unsqueeze(-1)
+        towards_0 = [(m, d) for m, d in select_two_class(shown, labels, o.count, o.explained) if both[d, m]]
         lists = {0: towards_0, 1: [(m, d.opposite) for m, d in towards_0]}
     else:
-        lists = {t: select_one_vs_rest(ranked, labels, t, o.count, o.explained) for t in range(len(names))}
+        for t, mask in enumerate(seen):
+            lists[t] = select_one_vs_rest(effect * mask.unsqueeze(-1), labels, t, o.count, o.explained)
 
     old = {(a.index, a.direction, a.target): a.name for a in model.attributes}
     attributes = []
@@ -183,7 +185,9 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
                     delta_logit=float((after - before)[:, target].mean()),
                     delta_prob=float((after.softmax(1) - before.softmax(1))[:, target].mean()),
                     images_share=float((after.argmax(1) == target).float().mean()),
-                    visible_share=float(visible_share(model, s[others][:32], [(index, direction)], o.shift)),
+                    visible_share=float(
+                        visible_share(model, s[others][:VISIBILITY_PICTURES], [(index, direction)], o.shift)
+                    ),
                     name=old.get((index, direction, names[target])),
                 )
             )

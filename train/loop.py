@@ -311,7 +311,7 @@ def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> d
     if trainer.judge is not None:
         numbers["second_agreement"] = float(metrics.agreement(trainer.judge(x), trainer.judge(x_rec)).float().mean())
     if embed is not None:
-        numbers["retrieval"] = float(metrics.retrieval(embed.embed(x), embed.embed(x_rec)).float().mean())
+        numbers["retrieval"] = float(metrics.retrieval(embed.flat(x), embed.flat(x_rec)).float().mean())
     # Does the class follow the probabilities alone?
     latent = model.encode(x)
     probs = latent[:, -logits.shape[1] :]
