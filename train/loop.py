@@ -128,8 +128,12 @@ class Trainer:
             self.bare(name).load_state_dict(state["networks"][name])
         for name in AVERAGED:
             self.ema[name].module.load_state_dict(state["ema"][name])
-        self.optimizer_g.load_state_dict(state["optimizer_g"])
-        self.optimizer_d.load_state_dict(state["optimizer_d"])
+        for name, optimizer in (("optimizer_g", self.optimizer_g), ("optimizer_d", self.optimizer_d)):
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(state[name])
+            # The options decide, or a run that blew up could not go on at a lower rate.
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
         self.mean_path.copy_(state["mean_path"])
         self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
 
@@ -194,7 +198,7 @@ class Trainer:
                 log["kl_swap"] = kl.detach()
             else:
                 log |= {"l1": pixel.detach(), "perceptual": look.detach(), "kl": kl.detach()}
-                log["w_spread"] = w.detach().std(dim=0).mean()
+                log["w_spread"] = w.detach().std(dim=0, unbiased=False).mean()
         if o.group_weight:
             loss = loss + o.group_weight * losses.group_penalty(self.bare("generator").affine.class_weight)
         self.optimizer_g.zero_grad()
@@ -299,6 +303,13 @@ def check(trainer: Trainer, numbers: dict[str, float], run: Path) -> None:
 
 
 @torch.no_grad()
+def weight_norms(trainer: Trainer) -> dict[str, float]:
+    """One number for each network, finite if all its weights are: a checkpoint must be good to resume from."""
+    norms = {name: torch._foreach_norm(list(trainer.bare(name).parameters())) for name in NETWORKS}
+    return {f"a weight of the {name}": float(torch.stack(norm).sum()) for name, norm in norms.items()}
+
+
+@torch.no_grad()
 def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> dict[str, float]:
     """How the averaged model does on held-out pictures x."""
     model = trainer.model()
@@ -378,6 +389,7 @@ def train(trainer: Trainer, train_part: Pictures, val_part: Pictures, run: Path)
             sheet(trainer, shown[:12], run / "sheets" / f"{trainer.nimg:09d}.png")
             last_report, reported = time.monotonic(), trainer.nimg
         if main and (done or now - last_save >= o.save_minutes * 60):
+            check(trainer, weight_norms(trainer), run)
             checkpoint.save(run, trainer.nimg, trainer.state())
             trainer.model().save_pretrained(run / "model")
             last_save = time.monotonic()

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex.classifier import load_classifier
+from stylex.classifier import ClassifierError, load_classifier
 from stylex.config import ConfigError, ModelConfig
 from stylex.hub import ModelError
 from stylex.model import StylEx
@@ -148,8 +148,14 @@ def main(args: list[str] | None = None) -> None:
             f"{o.data} has the classes {', '.join(train_part.class_names)}, "
             f"the classifier names {', '.join(classifier.class_names)}; they must be the same"
         )
+    init = StylEx.from_pretrained(o.init_from) if o.init_from else None
+    if init and (init.resolution, init.class_names) != (o.resolution, classifier.class_names):
+        raise ConfigError(
+            f"{o.init_from} is a model of {init.resolution} px for {', '.join(init.class_names)}; "
+            f"this run is of {o.resolution} px for {', '.join(classifier.class_names)}"
+        )
     order = torch.randperm(len(val_part), generator=torch.Generator().manual_seed(0))
-    trainer = Trainer(o, classifier, judge, StylEx.from_pretrained(o.init_from) if o.init_from else None)
+    trainer = Trainer(o, classifier, judge, init)
     run.mkdir(parents=True, exist_ok=True)
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)
@@ -160,5 +166,5 @@ def main(args: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ConfigError, DataError, ModelError, TrainingError, checkpoint.ResumeError) as error:
+    except (ClassifierError, ConfigError, DataError, ModelError, TrainingError, checkpoint.ResumeError) as error:
         sys.exit(f"error: {error}")

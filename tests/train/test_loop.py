@@ -1,0 +1,410 @@
+"""One training step and the loop around it, on networks of eight channels."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylex import StylEx, losses
+from stylex.classifier import wrap
+from train import checkpoint
+from train.checkpoint import ResumeError
+from train.data import load_folder
+from train.loop import AVERAGED, NETWORKS, Trainer, TrainingError, check, judge_run, sheet, swap_top, train
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def weights(trainer: Trainer) -> dict[str, dict[str, Tensor]]:
+    return {name: {k: v.clone() for k, v in trainer.bare(name).named_parameters()} for name in NETWORKS}
+
+
+def moved(before: dict[str, dict[str, Tensor]], trainer: Trainer) -> dict[str, list[str]]:
+    """The names of the weights that changed, for each network."""
+    after = weights(trainer)
+    return {name: [k for k, v in before[name].items() if not torch.equal(v, after[name][k])] for name in NETWORKS}
+
+
+def assert_same(a, b, where: str = "") -> None:
+    """Equal to the last bit, however deep."""
+    if isinstance(a, Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (p, q) in enumerate(zip(a, b, strict=True)):
+            assert_same(p, q, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+# Who moves, and when.
+
+
+def test_all_four_networks_move_in_one_round(make_trainer, x):
+    trainer = make_trainer()
+    before = weights(trainer)
+    classifier = {k: v.clone() for k, v in trainer.classifier.state_dict().items()}
+    for _ in range(trainer.o.random_path_every):
+        trainer.step(x)
+    changed = moved(before, trainer)
+    for name in NETWORKS:
+        assert changed[name] == list(before[name]), f"a weight of the {name} stands still"
+    assert_same(classifier, dict(trainer.classifier.state_dict()))
+    assert all(p.grad is None for p in trainer.classifier.parameters())
+
+
+def test_the_random_and_the_encoder_path_take_turns_at_whole_steps(make_trainer, x):
+    """However small the batch: alternation inside an accumulated batch once left an encoder untrained."""
+    trainer = make_trainer(random_path_every=3, batch_size=1)
+    for step in range(6):
+        before = weights(trainer)
+        trainer.step(x[:1])
+        changed = moved(before, trainer)
+        random_path = step % 3 == 0
+        # Adam's momentum is off (beta 0) and gradients are dropped, so who is not asked does not move.
+        assert bool(changed["mapping"]) == random_path
+        assert bool(changed["encoder"]) == (not random_path)
+        assert changed["generator"]
+        assert changed["discriminator"]
+
+
+def test_during_the_warm_up_there_is_only_an_autoencoder(make_trainer, x):
+    trainer = make_trainer(warmup_kimg=0.008, class_swap=0.0)  # two steps of four
+    before = weights(trainer)
+    for _ in range(2):
+        trainer.step(x)
+    changed = moved(before, trainer)
+    assert changed["encoder"]
+    assert changed["generator"]
+    assert changed["mapping"] == changed["discriminator"] == []
+    trainer.step(x)
+    assert moved(before, trainer)["discriminator"]
+
+
+def test_the_generator_s_loss_never_reaches_the_discriminator_s_weights(make_trainer, x, monkeypatch):
+    trainer = make_trainer(path_weight=0.0)
+    monkeypatch.setattr(trainer.optimizer_d, "step", lambda: None)
+    before = weights(trainer)
+    trainer.step(x)
+    assert moved(before, trainer)["discriminator"] == []
+    own = {k: p.grad.clone() for k, p in trainer.bare("discriminator").named_parameters()}
+    # The same step without the generator's loss leaves the same gradients behind.
+    alone = make_trainer(path_weight=0.0)
+    monkeypatch.setattr(alone.optimizer_d, "step", lambda: None)
+    monkeypatch.setattr(losses, "generator_nonsaturating", lambda score: score.sum() * 0)
+    alone.step(x)
+    assert_same(own, {k: p.grad for k, p in alone.bare("discriminator").named_parameters()})
+
+
+def test_the_discriminator_sees_the_probabilities_of_that_same_picture(make_trainer, x, monkeypatch):
+    trainer = make_trainer(flips="none", augment=0.0, class_swap=0.0, r1_weight=0.0, temperature=1.7)
+    seen = []
+    forward = trainer.discriminator.forward
+    monkeypatch.setattr(trainer.discriminator, "forward", lambda a, p: seen.append((a, p)) or forward(a, p))
+    trainer.step(x)
+    expected = (trainer.classifier(x) / 1.7).softmax(dim=1)
+    (real, real_probs), (_, fake_probs), _ = seen
+    assert torch.equal(real, x)
+    torch.testing.assert_close(real_probs, expected)
+    torch.testing.assert_close(fake_probs, expected)
+
+
+def test_a_swapped_step_asks_for_the_other_class(make_trainer, x, monkeypatch):
+    trainer = make_trainer(class_swap=1.0, flips="none", random_path_every=1000)
+    trainer.step_number = 1  # an encoder step
+    asked = []
+    kl = losses.classifier_kl
+    monkeypatch.setattr(losses, "classifier_kl", lambda p, q: asked.append(p) or kl(p, q))
+    trainer.step(x)
+    torch.testing.assert_close(asked[0], swap_top(trainer.classifier(x).softmax(dim=1)))
+    assert "kl_swap" in trainer.log
+    assert "l1" not in trainer.log
+
+
+def test_no_swap_before_its_time(make_trainer, x):
+    trainer = make_trainer(class_swap=1.0, swap_after_kimg=1.0, random_path_every=1000)
+    trainer.step_number = 1
+    trainer.step(x)
+    assert "kl_swap" not in trainer.log
+
+
+# What the masks cover.
+
+
+def test_the_swap_never_touches_torgb_and_drops_a_share_of_each_picture(make_trainer):
+    trainer = make_trainer(swap_dropout=0.8)
+    space = trainer.bare("generator").space
+    mask = trainer.swap_mask(400)
+    assert mask.shape == (400, space.size)
+    assert not mask[:, space.num_conv :].any()
+    share = mask[:, : space.num_conv].float().mean(dim=1)
+    # kept: uniform between 0.2 and 1
+    assert share.min() > 0.05
+    assert share.mean().item() == pytest.approx(0.6, abs=0.05)
+    assert share.std() > 0.15
+    assert make_trainer(swap_dropout=0.0).swap_mask(3)[:, : space.num_conv].all()
+
+
+def test_mixing_hands_all_layers_from_one_on_to_the_other_w(make_trainer):
+    trainer = make_trainer(style_mixing=1.0)
+    layers = trainer.bare("generator").space.layers
+    w, probs = torch.randn(3, 8), torch.rand(3, 2)
+    firsts = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        latent, mask = trainer.mixing(w, probs)
+        assert torch.equal(latent, torch.cat([w[[2, 0, 1]], probs], dim=1))  # another w, one's own probabilities
+        assert torch.equal(mask, mask[:1].expand(3, -1))
+        parts = [mask[0, layer.slice] for layer in layers]
+        assert all(part.all() or not part.any() for part in parts)
+        taken = [layer.name for layer, part in zip(layers, parts, strict=True) if part.all()]
+        conv = [layer.name for layer in layers if not layer.name.endswith("torgb")]
+        first = next(name for name in conv if name in taken)
+        firsts.add(first)
+        assert [name for name in conv if name in taken] == conv[conv.index(first) :]
+        size = int(first.split("x")[0])
+        assert [name for name in taken if name.endswith("torgb")] == [
+            f"{s}x{s}/torgb" for s in (4, 8, 16, 32) if s >= size
+        ]
+    assert firsts == set(conv[1:])
+    assert make_trainer(style_mixing=0.0).mixing(w, probs) is None
+
+
+# State.
+
+
+def test_a_step_follows_from_the_seed_and_its_number_alone(make_trainer, x):
+    a, b = make_trainer(), make_trainer()
+    torch.manual_seed(1)
+    for _ in range(3):
+        a.step(x)
+    torch.manual_seed(2)
+    for _ in range(3):
+        b.step(x)
+        torch.rand(7)
+    assert_same(a.state(), b.state())
+    c = make_trainer(seed=1)
+    c.step(x)
+    assert not torch.equal(c.bare("encoder").out.weight, b.bare("encoder").out.weight)
+
+
+def test_a_resumed_trainer_goes_on_to_the_last_bit(make_trainer, x, run):
+    unbroken = make_trainer(warmup_kimg=0.012)
+    for step in range(10):
+        unbroken.step(x.roll(step, dims=0))
+        if step == 4:
+            checkpoint.save(run, unbroken.nimg, unbroken.state())
+    resumed = make_trainer(warmup_kimg=0.012)
+    resumed.step(x)  # what a fresh trainer did before must leave no trace
+    resumed.load_state(checkpoint.load(run, "latest"))
+    assert (resumed.step_number, resumed.nimg) == (5, 20)
+    for step in range(5, 10):
+        resumed.step(x.roll(step, dims=0))
+    assert_same(resumed.state(), unbroken.state())
+
+
+def test_resuming_takes_the_learning_rate_of_the_options(make_trainer, x, run):
+    """The way out of a run that blew up is to resume at a lower rate."""
+    trainer = make_trainer(learning_rate=0.002, encoder_lr_mul=0.5)
+    trainer.step(x)
+    checkpoint.save(run, trainer.nimg, trainer.state())
+    lower = make_trainer(learning_rate=0.0002, encoder_lr_mul=0.1)
+    lower.load_state(checkpoint.load(run, "latest"))
+    assert [g["lr"] for g in lower.optimizer_g.param_groups] == pytest.approx([2e-4, 2e-4, 2e-5])
+    assert [g["lr"] for g in lower.optimizer_d.param_groups] == pytest.approx([2e-4])
+
+
+def test_a_checkpoint_of_another_model_is_refused(make_trainer, x):
+    state = make_trainer().state()
+    with pytest.raises(
+        ResumeError, match=r"the checkpoint holds a model .*'w_dim': 8.*; use the same options, another"
+    ):
+        make_trainer(w_dim=9).load_state(state)
+
+
+def test_generator_mapping_and_encoder_are_averaged_from_the_first_step(make_trainer, x):
+    trainer = make_trainer(ema_kimg=0.02)
+    trainer.nimg = 1000  # past the ramp: the half-life is the 20 pictures of the option
+    start = {name: [p.clone() for p in trainer.ema[name].module.parameters()] for name in AVERAGED}
+    trainer.step(x)
+    keep = 0.5 ** (4 / 20)
+    for name in AVERAGED:
+        slow, fast = trainer.ema[name].module.parameters(), trainer.bare(name).parameters()
+        for before, now, live in zip(start[name], slow, fast, strict=True):
+            torch.testing.assert_close(now, before * keep + live * (1 - keep))
+    assert set(AVERAGED) == {"generator", "mapping", "encoder"}
+
+
+def test_the_model_of_a_run_is_made_of_the_averages(make_trainer, x, tmp_path):
+    trainer = make_trainer()
+    trainer.step(x)
+    model = trainer.model()
+    assert model.encoder is trainer.ema["encoder"].module
+    loaded = StylEx.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    assert loaded.class_names == ["plain", "spotted"]
+    assert loaded.discriminator is None
+    s = loaded.styles(loaded.encode(x))
+    torch.testing.assert_close(loaded.synthesize(s), model.synthesize(s), atol=0.05, rtol=0.05)
+    # Taking it out does not freeze what is still in training.
+    before = weights(trainer)
+    trainer.step(x)
+    assert moved(before, trainer)["generator"]
+
+
+def test_init_starts_from_the_weights_of_a_model(make_trainer, x):
+    first = make_trainer()
+    for _ in range(2):
+        first.step(x)
+    model = first.model()
+    second = make_trainer(init=model, w_dim=123)  # the model's shapes win
+    assert second.config == model.config
+    for name in AVERAGED:
+        assert_same(dict(second.bare(name).state_dict()), dict(getattr(model, name).state_dict()))
+        assert_same(dict(second.ema[name].module.state_dict()), dict(getattr(model, name).state_dict()))
+    assert (second.step_number, second.nimg) == (0, 0)
+    assert not second.optimizer_g.state
+    second.step(x)
+    assert model.generator.affine.class_weight.abs().sum() > 0
+
+
+# Looking at a run.
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_checkpoint(make_trainer, run, value):
+    trainer = make_trainer()
+    trainer.step_number, trainer.nimg = 7, 28
+    with pytest.raises(TrainingError, match=r"^kl is not finite at step 7 \(28 pictures\); lower --learning_rate$"):
+        check(trainer, {"l1": 0.5, "kl": value}, run)
+    saved = checkpoint.save(run, 20, {})
+    with pytest.raises(TrainingError) as caught:
+        check(trainer, {"l1": 0.5, "kl": value}, run)
+    assert f"the last good checkpoint is {saved}; lower --learning_rate and resume" in str(caught.value)
+
+
+def test_a_collapsing_encoder_is_reported(make_trainer, run, capsys):
+    trainer = make_trainer()
+    check(trainer, {"w_spread": 2.0}, run)
+    check(trainer, {"w_spread": 0.5}, run)
+    assert capsys.readouterr().err == ""
+    check(trainer, {"w_spread": 0.1}, run)
+    said = capsys.readouterr().err
+    assert "warning: the encoder is collapsing" in said
+    assert "0.1000, it began at 2.0000" in said
+
+
+@pytest.fixture
+def parts(pictures):
+    return load_folder(pictures, 32, "train"), load_folder(pictures, 32, "val")
+
+
+def test_a_report_measures_the_averaged_model(make_trainer, parts):
+    judge = wrap(
+        lambda x: torch.stack([x.mean(dim=(1, 2, 3)), -x.mean(dim=(1, 2, 3))], dim=1), ["plain", "spotted"], 32
+    )
+    trainer = make_trainer(judge=judge)
+    x = parts[1].x.float() / 127.5 - 1
+    numbers = judge_run(trainer, x, None)
+    assert set(numbers) == {"l1", "agreement", "second_agreement", "swap_flips", "swap_change"}
+    model = trainer.model()
+    x_rec = model.synthesize(model.styles(model.encode(x)))
+    assert numbers["l1"] == pytest.approx((x - x_rec).abs().mean().item(), rel=1e-4)
+    assert numbers["agreement"] == pytest.approx(
+        (model.logits(x).argmax(1) == model.logits(x_rec).argmax(1)).float().mean().item()
+    )
+    assert all(0 <= value <= 1 for name, value in numbers.items() if name != "l1")
+
+
+def test_a_sheet_is_a_picture(make_trainer, x, run):
+    sheet(make_trainer(), x, run / "sheets" / "000.png")
+    with Image.open(run / "sheets" / "000.png") as image:
+        assert image.width > 4 * 32
+        assert image.height > 4 * 32
+
+
+# The loop.
+
+
+def test_a_run_ends_with_a_checkpoint_a_model_a_sheet_and_a_report(make_trainer, parts, run):
+    trainer = make_trainer(total_kimg=0.012)
+    train(trainer, *parts, run)
+    assert trainer.nimg == 12
+    assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000012"]
+    assert (run / "sheets" / "000000012.png").is_file()
+    row = json.loads((run / "log.jsonl").read_text())
+    assert row["nimg"] == 12
+    assert {"train/loss", "val/l1", "val/agreement", "images_per_second"} <= set(row)
+    model = StylEx.from_pretrained(run / "model")
+    assert model.resolution == 32
+    # There is nothing left to do, and nothing is done.
+    resumed = make_trainer(total_kimg=0.012)
+    resumed.load_state(checkpoint.load(run, "latest"))
+    train(resumed, *parts, run)
+    assert_same(resumed.state(), trainer.state())
+
+
+def test_max_minutes_ends_a_run_with_a_checkpoint(make_trainer, parts, run):
+    trainer = make_trainer(total_kimg=1000.0, max_minutes=1e-6)
+    train(trainer, *parts, run)
+    assert [p.name for p in checkpoint.found(run)] == [f"checkpoint-{trainer.nimg:09d}"]
+    assert trainer.nimg < 1000
+
+
+def test_how_often_a_run_looks_and_saves_does_not_change_it(make_trainer, parts, run):
+    quiet, busy = (
+        make_trainer(total_kimg=0.024, log_every=1000),
+        make_trainer(total_kimg=0.024, log_every=1, save_minutes=0.0, report_minutes=0.0),
+    )
+    train(quiet, *parts, run)
+    train(busy, *parts, run)
+    for part in ("networks", "ema", "optimizer_g", "optimizer_d", "step", "nimg"):
+        assert_same(quiet.state()[part], busy.state()[part], part)
+    assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000020", "checkpoint-000000024"]
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(make_trainer, parts, run):
+    """Between two looks at the losses, too."""
+    trainer = make_trainer(total_kimg=1.0, log_every=1000, save_minutes=0.0)
+    step = trainer.step
+
+    def poisoned(x: Tensor) -> None:
+        step(x)
+        if trainer.step_number == 3:
+            trainer.bare("generator").synthesis.const.data[0, 0, 0, 0] = math.nan
+
+    trainer.step = poisoned
+    with pytest.raises(TrainingError, match="a weight of the generator is not finite at step 3") as caught:
+        train(trainer, *parts, run)
+    good = run / "checkpoint-000000008"
+    assert f"the last good checkpoint is {good}" in str(caught.value)
+    assert checkpoint.found(run)[-1] == good
+    assert StylEx.from_pretrained(run / "model")
+
+
+def test_a_loss_that_blows_up_stops_the_run(make_trainer, parts, run, monkeypatch):
+    l1 = losses.l1
+    calls = []
+
+    def blown(x: Tensor, x_rec: Tensor) -> Tensor:
+        calls.append(0)
+        return l1(x, x_rec) * (math.nan if len(calls) == 3 else 1.0)
+
+    monkeypatch.setattr(losses, "l1", blown)
+    trainer = make_trainer(total_kimg=1.0, log_every=1, save_minutes=0.0, warmup_kimg=1.0, class_swap=0.0)
+    with pytest.raises(
+        TrainingError, match=r"l1.* is not finite at step 3 \(12 pictures\); the last good checkpoint is"
+    ):
+        train(trainer, *parts, run)
+    assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000004", "checkpoint-000000008"]
