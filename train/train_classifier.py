@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stylex.classifier import Classifier, ClassifierConfig, build, save_classifier
+from stylex.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
 from train.augment import Flips, flip, jitter, zoom
 from train.data import DataError, load_folder, to_float
 from train.options import parse
@@ -119,7 +119,7 @@ def fit(o: Options, name: str) -> Classifier:
     network = classifier.network
     assert isinstance(network, nn.Module)
     network.requires_grad_(True)
-    steps = o.epochs * (len(train) // o.batch_size)
+    steps = o.epochs * max(1, len(train) // o.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=o.learning_rate, weight_decay=o.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, o.learning_rate, total_steps=max(steps, 2))
     bar = tqdm(range(o.epochs), desc=name)
@@ -185,5 +185,5 @@ def main(args: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except DataError as error:
+    except (ClassifierError, DataError) as error:
         sys.exit(f"error: {error}")

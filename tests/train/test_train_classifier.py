@@ -1,0 +1,157 @@
+"""Training a classifier to explain, and the judge beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stylex.classifier import load_classifier, wrap
+from train.data import DataError, load_folder, to_float
+from train.train_classifier import Options, attack, augment, fit, fit_temperature, logits_of, main, report
+
+TINY: dict[str, Any] = {
+    "resolution": 16,
+    "width": 6,
+    "blocks": 1,
+    "epochs": 12,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "flips": "dihedral",
+    "turn": 0.0,
+    "adversarial": 0.0,
+}
+
+
+def options(data: Path, output: Path, **changes: Any) -> Options:
+    return Options(str(data), str(output), **{**TINY, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory) -> Path:
+    """Classifier and judge, written by the script itself."""
+    output = tmp_path_factory.mktemp("classifier")
+    args = ["--data", str(pictures), "--output", str(output)]
+    for name, value in TINY.items():
+        args += [f"--{name}", str(value)]
+    main(args)
+    return output
+
+
+def test_it_learns_what_tells_the_classes_apart(trained, pictures):
+    val = load_folder(pictures, 16, "val")
+    for folder in (trained, trained / "judge"):
+        classifier = load_classifier(folder)
+        assert (classifier(to_float(val.x)).argmax(1) == val.labels).float().mean() >= 0.8
+
+
+def test_class_names_and_preprocessing_travel_with_the_weights(trained):
+    classifier = load_classifier(trained)
+    assert classifier.class_names == ["plain", "spotted"]
+    assert classifier.config.resolution == 16
+    assert classifier.config.arguments == {"width": 6, "blocks": 1}
+
+
+def test_the_judge_is_another_network(trained):
+    classifier, judge = load_classifier(trained), load_classifier(trained / "judge")
+    assert judge.class_names == classifier.class_names
+    assert judge.config.arguments == {"width": 8, "blocks": 1}
+
+
+def test_metrics_are_those_of_the_validation_part(trained, pictures):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    val = load_folder(pictures, 16, "val")
+    classifier = load_classifier(trained)
+    logits = logits_of(classifier, val.x)
+    assert metrics["n"] == len(val)
+    assert metrics["accuracy"] == pytest.approx((logits.argmax(1) == val.labels).float().mean().item(), abs=1e-3)
+    assert metrics["cross_entropy"] == pytest.approx(F.cross_entropy(logits, val.labels).item(), abs=0.02)
+    assert metrics["temperature"] == pytest.approx(classifier.config.temperature, abs=1e-3)
+    assert metrics["accuracy_under_4_levels"] <= metrics["accuracy"]
+
+
+def test_the_temperature_is_fitted_on_the_validation_part(trained, pictures):
+    classifier = load_classifier(trained)
+    val = load_folder(pictures, 16, "val")
+    logits = logits_of(classifier, val.x)
+    # Already calibrated: no other temperature helps by much (weights went through half precision since).
+    for factor in (0.8, 1.25):
+        assert F.cross_entropy(logits, val.labels) <= F.cross_entropy(logits / factor, val.labels) + 1e-3
+
+
+def test_the_same_seed_trains_the_same_classifier(pictures, tmp_path):
+    def train(seed: int) -> torch.Tensor:
+        classifier = fit(options(pictures, tmp_path, epochs=1, seed=seed), "classifier")
+        return logits_of(classifier, load_folder(pictures, 16, "val").x)
+
+    assert torch.equal(train(0), train(0))
+    assert not torch.equal(train(0), train(1))
+
+
+@pytest.mark.parametrize("adversarial", [0.0, 2.0])
+def test_fewer_pictures_than_a_batch_are_enough(pictures, tmp_path, adversarial):
+    o = options(pictures, tmp_path, batch_size=1000, epochs=4, adversarial=adversarial)
+    classifier = fit(o, "classifier")
+    assert all(torch.isfinite(p).all() for p in classifier.parameters())
+
+
+def test_a_known_temperature_is_recovered():
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(20_000, 3, generator=generator)
+    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator).flatten()
+    for temperature in (0.5, 1.0, 3.0):
+        assert fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_a_perfect_classifier_still_gets_a_finite_temperature():
+    logits = torch.tensor([[50.0, 0.0], [0.0, 50.0]])
+    assert 0 < fit_temperature(logits, torch.tensor([0, 1])) < 100
+
+
+def test_the_attack_stays_in_its_ball_and_goes_the_way_that_hurts():
+    weight = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    linear = wrap(lambda x: (x[:, None] * weight).sum(dim=(2, 3, 4)), ["a", "b"], 8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    x, y = torch.rand(6, 3, 8, 8) * 0.5, torch.tensor([0, 1, 0, 1, 0, 1])
+    moved = attack(linear, x, y, levels=4.0)
+    change = (moved - x) * 127.5
+    assert change.abs().max() <= 4 + 1e-3
+    hurts = (weight[1 - y] - weight[y]).sign()
+    assert (change.sign() == hurts).all()
+    assert F.cross_entropy(linear(moved), y) > F.cross_entropy(linear(x), y)
+    white = attack(linear, torch.ones(2, 3, 8, 8), y[:2], levels=8.0)
+    assert white.max() <= 1
+
+
+def test_augmentation_keeps_shape_and_range_and_can_be_switched_off(pictures, tmp_path):
+    x = to_float(load_folder(pictures, 16).x[:8])
+    changed = augment(x, options(pictures, tmp_path))
+    assert changed.shape == x.shape
+    assert changed.abs().max() <= 1
+    assert not torch.allclose(changed, x)
+    off = dict.fromkeys(("brightness", "contrast", "saturation", "hue", "zoom", "turn", "translate", "noise"), 0.0)
+    torch.testing.assert_close(augment(x, options(pictures, tmp_path, flips="none", **off)), x, rtol=1e-3, atol=1e-3)
+
+
+def test_a_report_takes_seconds_to_minutes(pictures, tmp_path):
+    o = options(pictures, tmp_path, epochs=1)
+    assert report(fit(o, "classifier"), o, seconds=90.0)["minutes"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says"),
+    [
+        (lambda folder: [p.unlink() for p in (folder / "plain").iterdir()], "holds one class (spotted)"),
+        (lambda folder: [p.unlink() for p in folder.rglob("*.png")], "holds no class folder with pictures"),
+    ],
+)
+def test_a_useless_folder_is_refused_before_training_starts(make_pictures, tmp_path, breaks, says):
+    folder = make_pictures(count=3)
+    breaks(folder)
+    with pytest.raises(DataError) as caught:
+        main(["--data", str(folder), "--output", str(tmp_path / "out")])
+    assert says in str(caught.value)
+    assert not (tmp_path / "out").exists()
