@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from small import NAMES, draw_pictures, tiny_classifier
 
 from stylex.attfind import Attribute, effect_table, select_one_vs_rest
-from stylex.classifier import Classifier, ClassifierConfig, build, save_classifier
+from stylex.classifier import save_classifier
 from stylex.config import ModelConfig
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
 from stylex.generator import Generator, Mapping
 from stylex.model import StylEx
 from stylex.stylespace import StyleStats
-
-NAMES = ("plain", "spotted")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,10 +28,6 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny_config() -> ModelConfig:
     return ModelConfig(16, 2, (8, 8, 8), (8, 8, 8), w_dim=8, z_dim=8, mapping_layers=2)
-
-
-def tiny_classifier(class_names: tuple[str, ...] = NAMES, resolution: int = 16) -> Classifier:
-    return build(ClassifierConfig(class_names, resolution, arguments={"width": 8, "blocks": 1}))
 
 
 @pytest.fixture(scope="session")
@@ -103,21 +97,6 @@ def tiny_model(tiny_config) -> StylEx:
 def model_folder(tiny_model, tmp_path) -> Path:
     """The tiny model on disk, free to be broken."""
     return tiny_model.save_pretrained(tmp_path / "model")
-
-
-def draw_pictures(folder: Path, count: int = 30, side: int = 16, seed: int = 0) -> Path:
-    """A class folder each for plain squares of random colours and for the same with a dark spot."""
-    generator = torch.Generator().manual_seed(seed)
-    for name in NAMES:
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            red, green, blue = torch.randint(90, 220, (3,), generator=generator).tolist()
-            image = Image.new("RGB", (side, side), (red, green, blue))
-            if name == "spotted":
-                x, y = torch.randint(2, side - 7, (2,), generator=generator).tolist()
-                ImageDraw.Draw(image).ellipse((x, y, x + 5, y + 5), fill=(30, 20, 10))
-            image.save(folder / name / f"{name}-{i}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")

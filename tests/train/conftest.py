@@ -7,40 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small import SMALL
 
 from stylex.classifier import load_classifier
 from train.loop import Trainer
 from train.train import Options
-
-# 32 px is the smallest preset; eight channels everywhere. Every part of a step has its turn within a few steps.
-SMALL: dict[str, Any] = {
-    "resolution": 32,
-    "channels": [8, 8, 8, 8],
-    "trunk_channels": [8, 8, 8, 8],
-    "w_dim": 8,
-    "batch_size": 4,
-    "mixed_precision": "no",
-    "perceptual": "classifier",
-    "flips": "dihedral",
-    "warmup_kimg": 0.0,
-    "class_swap": 0.5,
-    "swap_dropout": 0.5,
-    "group_weight": 0.01,
-    "augment": 0.5,
-    "r1_every": 3,
-    "path_weight": 1.0,
-    "path_every": 2,
-    "ema_kimg": 0.02,
-    "report_pictures": 4,
-}
-
-
-def command_line(**options: Any) -> list[str]:
-    """SMALL, changed by `options`, as `--name value`."""
-    args = []
-    for name, value in {**SMALL, **options}.items():
-        args += [f"--{name}", str(value)]
-    return args
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from PIL import Image
+from small import assert_same
 from torch import Tensor
 
 from stylex import StylEx, losses
@@ -31,22 +32,6 @@ def moved(before: dict[str, dict[str, Tensor]], trainer: Trainer) -> dict[str, l
     """The names of the weights that changed, for each network."""
     after = weights(trainer)
     return {name: [k for k, v in before[name].items() if not torch.equal(v, after[name][k])] for name in NETWORKS}
-
-
-def assert_same(a, b, where: str = "") -> None:
-    """Equal to the last bit, however deep."""
-    if isinstance(a, Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for i, (p, q) in enumerate(zip(a, b, strict=True)):
-            assert_same(p, q, f"{where}/{i}")
-    else:
-        assert a == b, where
 
 
 # Who moves, and when.

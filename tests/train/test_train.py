@@ -1,0 +1,201 @@
+"""The training script as a person starts it: `accelerate launch`, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small import assert_same, command_line, tiny_classifier
+
+from stylex import StylEx
+from stylex.classifier import save_classifier
+from stylex.config import ConfigError
+from stylex.hub import ModelError
+from train import checkpoint
+from train.data import DataError
+from train.train import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "train" / "train.py"
+
+
+ACCELERATE = ("-m", "accelerate.commands.accelerate_cli", "launch", "--cpu")
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`accelerate launch train/train.py ARGS`, started in `cwd`, in a process group of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(cwd: Path, *args: str, by: tuple[str, ...] = ACCELERATE) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *by, str(SCRIPT), *args],
+            cwd=cwd,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:  # after a failed test, too
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    return said
+
+
+def final_state(run: Path) -> dict:
+    state = checkpoint.load(run, "latest")
+    assert state is not None
+    return {k: v for k, v in state.items() if k not in ("options", "early_spread")}
+
+
+def test_a_killed_run_ends_with_the_same_bits(launch, pictures, classifier_folder, tmp_path):
+    """SIGKILL at a random step, then the same command again, against a run that was never interrupted."""
+
+    def start(name: str, **options) -> subprocess.Popen[str]:
+        # 60 steps: an autoencoder for 8, then all of it
+        values = {"data": pictures, "classifier": classifier_folder, "output": tmp_path / name}
+        return launch(tmp_path, *command_line(**values, total_kimg=0.24, warmup_kimg=0.032, **options))
+
+    unbroken, killed = start("unbroken"), start("killed", save_minutes=0.0)
+    deadline = time.monotonic() + 240
+    while not any(p.name >= "checkpoint-000000048" for p in checkpoint.found(tmp_path / "killed")):
+        assert killed.poll() is None, killed.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    reached = checkpoint.found(tmp_path / "killed")[-1].name
+    assert reached < "checkpoint-000000240", "the run was over before it could be killed"
+
+    said = finish(start("killed"))
+    finish(unbroken)
+    assert f"resumed at {int(reached.removeprefix('checkpoint-'))} pictures" in said
+    assert_same(final_state(tmp_path / "killed"), final_state(tmp_path / "unbroken"))
+    assert final_state(tmp_path / "unbroken")["nimg"] == 240
+    a, b = (StylEx.from_pretrained(tmp_path / name / "model") for name in ("killed", "unbroken"))
+    s = a.sample(torch.tensor([[0.5, 0.5]]))
+    assert torch.equal(a.synthesize(s), b.synthesize(s))
+
+
+def test_the_literal_command_works_from_another_working_directory(launch, pictures, tmp_path):
+    """train/configs/leaves.yaml as it ships, beside a folder of leaves as it expects them; only smaller and shorter."""
+    here = tmp_path / "here"
+    for name, as_what in (("plain", "healthy"), ("spotted", "diseased")):
+        shutil.copytree(pictures / name, tmp_path / "shared" / "data" / "leaves" / as_what)
+    for folder in (here / "runs" / "leaves-classifier", here / "runs" / "leaves-classifier" / "judge"):
+        save_classifier(tiny_classifier(("diseased", "healthy")), folder)
+    small = [
+        "--channels",
+        "[8,8,8,8,8]",
+        "--trunk_channels",
+        "[8,8,8,8,8]",
+        "--batch_size",
+        "4",
+        "--total_kimg",
+        "0.008",
+    ]
+    said = finish(launch(here, "--config", str(ROOT / "train" / "configs" / "leaves.yaml"), *small))
+    for name in ("val/agreement", "val/second_agreement", "val/retrieval"):
+        assert name in said
+    model = StylEx.from_pretrained(here / "runs" / "leaves" / "model")
+    assert (model.resolution, model.class_names) == (64, ["diseased", "healthy"])
+    assert list((here / "runs" / "leaves" / "sheets").glob("*.png"))
+
+
+def test_an_error_is_one_sentence_and_no_stack_trace(launch, pictures, tmp_path):
+    args = command_line(data=pictures, classifier=tmp_path / "nothing", output=tmp_path / "run")
+    process = launch(tmp_path, *args, by=())
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert f"error: {tmp_path / 'nothing' / 'config.json'} is missing" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+# The rest needs no process of its own.
+
+
+@pytest.fixture
+def start(pictures, classifier_folder, tmp_path):
+    def run(**options) -> Path:
+        values = {"data": pictures, "classifier": classifier_folder, "output": tmp_path / "run", "total_kimg": 0.008}
+        main(command_line(**{**values, **options}))
+        return tmp_path / "run"
+
+    return run
+
+
+def test_init_from_starts_at_a_model_folder(start, tmp_path):
+    model = tmp_path / "first"
+    shutil.copytree(start() / "model", model)
+    shutil.rmtree(tmp_path / "run")
+    # At a rate of nothing the weights stay where they begin.
+    run = start(init_from=model, learning_rate=0.0, w_dim=99)
+    first, second = StylEx.from_pretrained(model), StylEx.from_pretrained(run / "model")
+    assert second.config == first.config
+    for a, b in zip(first.generator.parameters(), second.generator.parameters(), strict=True):
+        torch.testing.assert_close(b, a)
+
+
+def test_init_from_a_model_of_another_size_or_of_other_classes_is_refused(start, tiny_model, tmp_path):
+    folder = tiny_model.save_pretrained(tmp_path / "tiny")
+    with pytest.raises(
+        ConfigError, match="is a model of 16 px for plain, spotted; this run is of 32 px for plain, spotted"
+    ):
+        start(init_from=folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match="is missing"):
+        start(init_from=folder)
+
+
+def test_the_classifier_must_know_the_classes_of_the_folder(start, tmp_path):
+    save_classifier(tiny_classifier(("cat", "dog")), tmp_path / "other")
+    with pytest.raises(DataError, match="has the classes plain, spotted, the classifier names cat, dog; they must be"):
+        start(classifier=tmp_path / "other")
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_is_refused_before_training_starts(start, make_pictures, tmp_path):
+    folder = make_pictures(count=4)
+    shutil.rmtree(folder / "plain")
+    with pytest.raises(DataError, match=r"holds one class \(spotted\)"):
+        start(data=folder)
+    with pytest.raises(DataError, match="is not a folder"):
+        start(data=tmp_path / "nowhere")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_none_starts_again_and_resume_takes_a_folder(start, capsys):
+    run = start(total_kimg=0.016, save_minutes=0.0)
+    older, newest = checkpoint.found(run)
+    start(total_kimg=0.016, resume=older)
+    assert "resumed at 12 pictures" in capsys.readouterr().out
+    start(total_kimg=0.004, resume="none")
+    assert "resumed" not in capsys.readouterr().out
+    assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000004"]
+    assert newest.name == "checkpoint-000000016"
+
+
+def test_a_checkpoint_of_another_model_is_refused(start):
+    start()
+    with pytest.raises(checkpoint.ResumeError, match="use the same options, another --output, or --resume none"):
+        start(w_dim=9)
