@@ -56,6 +56,7 @@ ON_GIF = """element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-gif]');
   if (button) trigger('gif', { number: Number(button.dataset.gif) });
 });"""
+NO_SAMPLE = "() => document.querySelectorAll('[data-sample]').forEach(b => b.setAttribute('aria-pressed', false))"
 SAVE_FILE = "() => document.querySelector('a#sx-file, #sx-file a, #sx-file').click()"
 
 
@@ -254,7 +255,9 @@ def build_app(model: StylEx, samples: Path | None) -> gr.Blocks:
             app.load(do.show_first, strategy, shown, **explaining)
         sampler.pick(do.show_sample, strategy, shown, **explaining)
         sent = upload.upload(do.show_upload, [upload, strategy], shown, **explaining)
-        sent.then(lambda: None, None, upload, **AT_ONCE, **private)  # ready for the next one, also after an error
+        for ended in (sent.success, sent.failure):  # either way the box is ready for the next picture
+            ended(lambda: None, None, upload, **AT_ONCE, **private)
+        sent.success(None, js=NO_SAMPLE)
         for choice in (target, strategy):
             choice.input(do.show_again, [visit, target, strategy], shown, trigger_mode="always_last", **explaining)
 
@@ -317,7 +320,7 @@ def sorry(text: str) -> gr.Error:
 def load(path: str | None) -> Any:
     if not path:
         raise ImageError("there is no picture; choose or send one")
-    return load_image(path, name="your picture")
+    return load_image(path, name="your file")
 
 
 def started(visit: Visit | None) -> Visit:
