@@ -52,7 +52,8 @@ def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:  # after a failed test, too
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def finish(process: subprocess.Popen[str]) -> str:
