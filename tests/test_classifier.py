@@ -184,8 +184,6 @@ ARCHITECTURES = {
 
 @pytest.mark.parametrize("library", ARCHITECTURES)
 def test_built_saved_and_loaded_it_says_the_same(library, x, tmp_path):
-    if library == "timm":
-        pytest.importorskip("timm")
     torch.manual_seed(0)
     config = ClassifierConfig(("a", "b", "c"), 16, temperature=1.5, std=(0.2, 0.3, 0.4), **ARCHITECTURES[library])
     classifier = build(config)
@@ -256,8 +254,6 @@ def test_a_wrapped_callable_explains_but_cannot_be_saved_and_says_so(network, x,
     ],
 )
 def test_a_wrong_config_names_the_file_and_the_key(change, says, tmp_path):
-    if change.get("library") == "timm":
-        pytest.importorskip("timm")
     save_classifier(small(), tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
