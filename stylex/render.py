@@ -106,15 +106,6 @@ def flicker(
     return path
 
 
-def changed_share(before: Image.Image, after: Image.Image, levels: int = 16) -> float:
-    """Share of the pixels, in [0, 1], in which some channel changes by more than `levels` of 255.
-
-    Raises:
-        ValueError: if the sizes differ.
-    """
-    return float((_change(before, after) > levels).mean())
-
-
 def change_map(before: Image.Image, after: Image.Image) -> Image.Image:
     """Where a picture changed: `after` in dim grey, with every changed pixel coloured by how much it changed.
 

@@ -14,7 +14,6 @@ from stylex.render import (
     RAMP,
     captioned,
     change_map,
-    changed_share,
     flicker,
     font,
     grid,
@@ -190,17 +189,6 @@ def test_probability_rounds_to_certainty_only_when_it_is(p, text):
 def test_probability_refuses_what_is_none(p):
     with pytest.raises(ValueError, match="between 0 and 1"):
         probability(p)
-
-
-def test_changed_share_by_pencil():
-    before, after = solid((100, 100, 100), (10, 10)), solid((100, 100, 100), (10, 10))
-    after.putpixel((0, 0), (100, 116, 100))  # exactly 16 levels: not more than 16
-    after.putpixel((1, 0), (100, 117, 100))
-    after.putpixel((2, 0), (0, 100, 100))
-    assert changed_share(before, after) == 0.02
-    assert changed_share(after, before) == 0.02
-    assert changed_share(before, after, levels=15) == 0.03
-    assert changed_share(before, before) == 0
 
 
 def test_change_map_without_change_is_grey():
