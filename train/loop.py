@@ -153,15 +153,18 @@ class Trainer:
     def step(self, x: Tensor) -> None:
         """One update of the discriminator and one of generator, mapping and encoder, on x [B, 3, R, R] in [-1, 1]."""
         o, log = self.o, self.log
-        # Every draw of a step follows from the seed and its number, so a resumed run needs no random state.
+        # Every draw of a step follows from the seed and its number, so a resumed run needs no random state. What kind
+        # of step it is, is drawn alike by every process; the pictures' own draws are not.
         torch.manual_seed(o.seed * 1_000_003 + self.step_number)
+        asks_swap = bool(torch.rand(()) < o.class_swap)
+        torch.manual_seed(int(torch.randint(2**62, ())) + self.accelerator.process_index)
         x = flip(x, o.flips).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             probs = (self.classifier(x) / o.temperature).softmax(dim=1)
         joint = self.nimg >= o.warmup_kimg * 1000
         # The paths take turns at whole optimiser steps, so neither depends on batch size or accumulation.
         random_path = joint and self.step_number % o.random_path_every == 0
-        swap = not random_path and self.nimg >= o.swap_after_kimg * 1000 and bool(torch.rand(()) < o.class_swap)
+        swap = not random_path and self.nimg >= o.swap_after_kimg * 1000 and asks_swap
 
         wanted = swap_top(probs) if swap else probs
         if random_path:

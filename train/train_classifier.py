@@ -171,7 +171,7 @@ def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a classifier to explain, and an independent judge.", args)
     jobs = [("classifier", o, Path(o.output))]
     if o.judge:
-        other = dataclasses.replace(o, width=o.width * 4 // 3, blocks=1, adversarial=0.0, noise=8.0, seed=o.seed + 1)
+        other = dataclasses.replace(o, width=o.width * 4 // 3, blocks=1, noise=2 * o.noise, seed=o.seed + 1)
         jobs.append(("judge", other, Path(o.output) / "judge"))
     for name, options, folder in jobs:
         start = time.perf_counter()
