@@ -387,7 +387,7 @@ def launch_options() -> dict[str, Any]:
         "css_paths": FRONT / "page.css",
         "js": (FRONT / "flicker.js").read_text(encoding="utf-8"),
         "max_file_size": MAX_UPLOAD,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "run_history": False,
         "ssr_mode": False,
     }

@@ -25,6 +25,11 @@ def looks(page: Page, element: Locator, count: int = 12, gap_ms: int = 150) -> i
     return len(seen)
 
 
+def stands_still(page: Page) -> bool:
+    """Whether the first flicker rests, once the page has come to rest: what moves never does."""
+    return any(looks(page, stills(page)) == 1 for _ in range(3))
+
+
 def stills(page: Page) -> Locator:
     return page.locator(".sx-stills").first
 
@@ -71,11 +76,11 @@ def test_a_flicker_never_flashes_faster_than_three_times_a_second(app_page: Page
 def test_pause_stops_one_flicker_or_all(app_page: Page) -> None:
     flicker = app_page.locator(".sx-flicker").first
     flicker.get_by_role("button", name="Pause").click()
-    assert looks(app_page, stills(app_page)) == 1
+    assert stands_still(app_page)
     flicker.get_by_role("button", name="Play").click()
     assert looks(app_page, stills(app_page)) >= 2
     app_page.get_by_role("button", name="Pause all").click()
-    assert looks(app_page, stills(app_page)) == 1
+    assert stands_still(app_page)
 
 
 def test_a_still_can_be_chosen(app_page: Page) -> None:
@@ -91,7 +96,7 @@ def test_under_reduced_motion_flickers_wait_for_play(browser: Browser, app_url: 
     page = context.new_page()
     page.goto(app_url)
     page.locator(".sx-flicker").first.wait_for(timeout=PATIENCE_MS)
-    assert looks(page, stills(page)) == 1
+    assert stands_still(page)
     page.get_by_role("button", name="Play all").click()
     assert looks(page, stills(page)) >= 2
     context.close()
