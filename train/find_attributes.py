@@ -108,8 +108,8 @@ def visible_moves(
     """
     seen = torch.zeros(effect.shape[1:3], dtype=torch.bool)
     gain = effect[others][..., target].clamp(min=0).mean(dim=0).flatten()  # [2M]
-    best = gain.topk(min(8 * o.count, len(gain))).indices
-    best = best[gain[best] > 0].tolist()
+    top = gain.topk(min(8 * o.count, len(gain))).indices
+    best = top[gain[top] > 0].tolist()
     moves = [(int(candidates[i % len(candidates)]), Direction(i // len(candidates))) for i in best]
     if moves:
         shares = visible_share(model, s[others][:VISIBILITY_PICTURES], moves, o.shift)

@@ -383,6 +383,7 @@ def train(trainer: Trainer, train_part: Pictures, val_part: Pictures, run: Path)
             numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
             numbers |= {f"val/{n}": v for n, v in judge_run(trainer, shown, embed).items()}
             numbers["images_per_second"] = (trainer.nimg - reported) / (now - last_report + 1e-9)
+            check(trainer, numbers, run)
             with open(run / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps({"nimg": trainer.nimg, "minutes": (now - start) / 60, **numbers}) + "\n")
             bar.write(

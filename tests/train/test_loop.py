@@ -359,23 +359,44 @@ def test_how_often_a_run_looks_and_saves_does_not_change_it(make_trainer, parts,
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000020", "checkpoint-000000024"]
 
 
-def test_weights_that_are_not_finite_never_become_a_checkpoint(make_trainer, parts, run):
+@pytest.fixture
+def make_poisoned(make_trainer):
+    """A trainer whose generator has a weight that is not finite from step 3 on, and that looks at its losses rarely."""
+
+    def make(**changes) -> Trainer:
+        trainer = make_trainer(total_kimg=1.0, log_every=1000, **changes)
+        step = trainer.step
+
+        def poisoned(x: Tensor) -> None:
+            step(x)
+            if trainer.step_number == 3:
+                for network in (trainer.bare("generator"), trainer.ema["generator"].module):
+                    network.synthesis.const.data[0, 0, 0, 0] = math.nan
+
+        trainer.step = poisoned
+        return trainer
+
+    return make
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(make_poisoned, parts, run):
     """Between two looks at the losses, too."""
-    trainer = make_trainer(total_kimg=1.0, log_every=1000, save_minutes=0.0)
-    step = trainer.step
-
-    def poisoned(x: Tensor) -> None:
-        step(x)
-        if trainer.step_number == 3:
-            trainer.bare("generator").synthesis.const.data[0, 0, 0, 0] = math.nan
-
-    trainer.step = poisoned
+    trainer = make_poisoned(save_minutes=0.0)
     with pytest.raises(TrainingError, match="a weight of the generator is not finite at step 3") as caught:
         train(trainer, *parts, run)
     good = run / "checkpoint-000000008"
     assert f"the last good checkpoint is {good}" in str(caught.value)
     assert checkpoint.found(run)[-1] == good
     assert StylEx.from_pretrained(run / "model")
+
+
+def test_numbers_that_are_not_finite_never_become_a_report(make_poisoned, parts, run):
+    """JSON has no word for them, and a run that has failed must not go on to its next look at the losses."""
+    with pytest.raises(TrainingError, match=r"val/l1.* is not finite at step 3 \(12 pictures\)"):
+        train(make_poisoned(report_minutes=0.0), *parts, run)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["nimg"] for row in rows] == [4, 8]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
 
 
 def test_a_loss_that_blows_up_stops_the_run(make_trainer, parts, run, monkeypatch):
