@@ -193,9 +193,10 @@ class Trainer:
             # A swapped picture has to differ where the class shows, so staying close counts for less.
             close = o.swap_closeness if swap else 1.0
             loss = loss + close * (o.l1_weight * pixel + o.perceptual_weight * look) + o.kl_weight * kl
-            if o.w_weight and not swap:
+            # Lazy like R1, and never on the steps that the random path takes (a second encoder pass is a fifth of a step).
+            if o.w_weight and not swap and self.step_number % o.w_every == o.w_every - 1:
                 w_rec = (self.encoder(shown) - w).abs().mean()
-                loss = loss + o.w_weight * w_rec
+                loss = loss + o.w_weight * o.w_every * w_rec
                 log["w_rec"] = w_rec.detach()
             if swap:
                 log["kl_swap"] = kl.detach()

@@ -57,6 +57,7 @@ class Options:
         perceptual: efficientnet, lpips or classifier; whose features say what looks alike.
         perceptual_weight: reconstruction in those features.
         w_weight: reconstruction of w from the generated picture.
+        w_every: computed once in so many steps.
         kl_weight: KL(C(x) || C(G)), or of the swapped probabilities.
         adversarial_weight: of the generator's adversarial loss.
         class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
@@ -101,6 +102,7 @@ class Options:
     perceptual: Perceptual = "efficientnet"
     perceptual_weight: float = 1.0
     w_weight: float = 0.1
+    w_every: int = 4
     kl_weight: float = 1.0
     adversarial_weight: float = 1.0
     class_swap: float = 0.0
@@ -128,6 +130,9 @@ class Options:
                 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
             )
             self.mixed_precision = "bf16" if has_bf16 else "no"
+        for name in ("w_every", "r1_every", "path_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; use 1 (every step) or more")
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
 
