@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import metrics
-from .attfind import effect_table, subset
+from .attfind import effect_table, subset, top_moves
 from .hub import ModelError
 from .images import ImageSource, load_image, to_pil, to_tensor
 from .render import captioned, change_map, flicker, grid, probability
@@ -26,6 +27,8 @@ Strategy = Literal["independent", "subset"]
 # Coordinates that the gradient proposes for one picture, beside the class-level attributes.
 SCREENED = 100
 UNSURE = 0.5
+# Logits; a smaller effect is how two batches of different size round, and no effect.
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ class Explanation:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("attribute-[0-9]*"):  # of an explanation that had more of them
+            old.unlink()
         self.source.save(folder / "source.png")
         self.reconstruction.save(folder / "reconstruction.png")
         for n, attribute in enumerate(self.attributes, start=1):
@@ -180,13 +185,15 @@ def explain(
 
     Raises:
         ImageError: if the picture cannot be read.
-        ValueError: if there is no such class, strategy, or top_k is below 1.
+        ValueError: if there is no such class or strategy, top_k is below 1, or shift is negative or not finite.
         ModelError: if the model has no style statistics yet.
     """
     if strategy not in get_args(Strategy):
         raise ValueError(f"strategy is {strategy!r}; use one of {', '.join(get_args(Strategy))}")
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; use 1 or more")
+    if not 0 <= shift < math.inf:
+        raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
     if model.stats is None:
         raise ModelError("this model has no style statistics; run train/find_attributes.py on it first")
     x = to_tensor([load_image(image)], model.resolution).to(model.device)
@@ -198,27 +205,20 @@ def explain(
     logits_rec = model.logits(x_rec)[0]
 
     candidates = propose(model, s, aim, shift)
-    effect = effect_table(model.logits_of, s, model.stats, candidates=candidates, shift=shift)[0, :, :, aim]  # [2, M]
-    ranked = [
-        (int(candidates[m]), Direction(d))
-        for d, m in (
-            divmod(i, len(candidates)) for i in effect.flatten().argsort(descending=True, stable=True).tolist()
-        )
-        if effect[d, m] > 0
-    ]
+    (effect,) = effect_table(model.logits_of, s, model.stats, candidates=candidates, shift=shift)  # [2, M, K]
+    effect[effect < ROUNDING] = 0
+    moves = [(int(candidates[m]), direction) for m, direction in top_moves(effect, aim, len(candidates))]
     if strategy == "subset":
-        # The twice `SCREENED` best alone are tried on top of each other.
-        chosen = subset(model.logits_of, s, model.stats, ranked[: 2 * SCREENED], aim, top_k, shift)
+        moves = subset(model.logits_of, s, model.stats, moves, aim, top_k, shift)
         steps = [s]
-        for move_ in chosen:
+        for move_ in moves:
             steps.append(move_together(steps[-1], [move_], model.stats, shift))
-        edits = _edits(model, chosen, torch.cat(steps[:-1] or [s[:0]]), torch.cat(steps[1:] or [s[:0]]), aim)
+        edits = _edits(model, moves, torch.cat(steps)[:-1], torch.cat(steps)[1:], aim)
     else:
-        # Each coordinate once, and a few more than asked for, so that those nobody can see may step back.
-        seen: set[int] = set()
-        moves = [m for m in ranked if not (m[0] in seen or seen.add(m[0]))][: 4 * top_k]  # type: ignore[func-returns-value]
-        moved = torch.cat([move_together(s, [m], model.stats, shift) for m in moves] or [s[:0]])
-        edits = _edits(model, moves, s.expand(len(moves), -1), moved, aim)
+        # A few more than asked for, so that those nobody can see may step back.
+        moves = moves[: 4 * top_k]
+        moved = torch.cat([s, *(move_together(s, [m], model.stats, shift) for m in moves)])[1:]
+        edits = _edits(model, moves, s, moved, aim)
         edits.sort(key=lambda a: not a.visible)  # stable: the order by effect stays within each half
         edits = edits[:top_k]
 
@@ -233,7 +233,7 @@ def explain(
         strategy=strategy,
         shift=shift,
         attributes=edits,
-        warnings=_warnings(names, probs, probs_rec, aim, edits),
+        warnings=_warnings(names, probs, probs_rec, aim, strategy, edits),
         s=s,
     )
 
@@ -295,11 +295,12 @@ def combine(model: StylEx, s: Tensor, attributes: Sequence[AttributeEdit], amoun
 def _edits(
     model: StylEx, moves: Sequence[tuple[int, Direction]], before: Tensor, after: Tensor, target: int
 ) -> list[AttributeEdit]:
-    """Records of `moves`, from the styles before and after each, [M, S]."""
+    """Records of `moves`, from the styles before them, [M, S] or [1, S] for all, and after each, [M, S]."""
     if not moves:
         return []
     x_before, x_after = model.synthesize(before), model.synthesize(after)
-    logits_before, logits_after = model.logits(x_before), model.logits(x_after)
+    logits_before, logits_after = model.logits(x_before).expand(len(moves), -1), model.logits(x_after)
+    x_before = x_before.expand_as(x_after)
     shares = metrics.changed_share(x_before, x_after).tolist()
     target_name = model.class_names[target]
     given = {(a.index, a.direction): a.name for a in model.attributes if a.target == target_name}
@@ -324,7 +325,9 @@ def _edits(
     return edits
 
 
-def _warnings(names: list[str], probs: Tensor, probs_rec: Tensor, target: int, edits: list[AttributeEdit]) -> list[str]:
+def _warnings(
+    names: list[str], probs: Tensor, probs_rec: Tensor, target: int, strategy: Strategy, edits: list[AttributeEdit]
+) -> list[str]:
     """What a reader should know before believing the explanation, in plain sentences."""
     top, top_rec = int(probs.argmax()), int(probs_rec.argmax())
     found = []
@@ -337,10 +340,12 @@ def _warnings(names: list[str], probs: Tensor, probs_rec: Tensor, target: int, e
         found.append(
             f"The classifier is unsure: its first choice {names[top]} has only {probability(float(probs[top]))}."
         )
-    if target == top:
-        found.append(f"The target {names[target]} is what the classifier sees already; these attributes make it surer.")
-    if not edits:
+    if strategy == "subset" and target == top_rec:
+        found.append(f"The classifier calls the reconstruction {names[target]} already: there is no decision to flip.")
+    elif not edits:
         found.append("No single attribute moves the classifier towards the target on this picture.")
-    elif not any(a.visible for a in edits):
+    elif target == top:
+        found.append(f"The target {names[target]} is what the classifier sees already; these attributes make it surer.")
+    if edits and not any(a.visible for a in edits):
         found.append("None of these changes is large enough for a person to see.")
     return found
