@@ -7,8 +7,6 @@ import sys
 from typing import get_args
 
 from .explain import Strategy
-from .hub import ModelError
-from .images import ImageError
 from .model import StylEx
 from .render import probability
 
@@ -33,9 +31,13 @@ def main(args: list[str] | None = None) -> int:
     try:
         model = StylEx.from_pretrained(o.model, revision=o.revision)
         found = model.explain(o.image, target=o.target, top_k=o.top_k, strategy=o.strategy, shift=o.shift)
-        folder = found.save(o.output)
-    except (ImageError, ModelError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:  # ImageError and ModelError are ValueErrors
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    try:
+        folder = found.save(o.output)
+    except OSError as error:
+        print(f"error: {o.output} cannot be written ({error.strerror}); choose another --output", file=sys.stderr)
         return 1
     print(f"classifier: {_bars(found.probs)}\nreconstruction: {_bars(found.reconstruction_probs)}")
     for warning in found.warnings:
