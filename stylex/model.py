@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
-from .attfind import REST, Attribute
+from .attfind import REST, Attribute, Edits, EditsOf
 from .classifier import Classifier, load_classifier, save_classifier
 from .config import ConfigError, ModelConfig
 from .discriminator import Discriminator
+from .edits import SingleEdits
 from .encoder import Encoder
 from .generator import Generator, Mapping
 from .hub import ModelError, fetch, load_tensors, load_weights, read_json, save_tensors, save_weights
 from .images import ImageSource, to_tensor
+from .metrics import changed_share
 from .stylespace import StyleSpace, StyleStats
 
 if TYPE_CHECKING:
@@ -123,6 +125,33 @@ class StylEx:
     def logits_of(self, s: Tensor) -> Tensor:
         """What the classifier says of the picture of s: [N, S] -> logits [N, K]."""
         return self.logits(self.synthesize(s))
+
+    def edits_of(self, batch_size: int = 16, visible: bool = False) -> EditsOf:
+        """What AttFind asks: the logits of a picture with one style coordinate changed, for many coordinates at once.
+
+        s [1, S] -> (index [B], value [B]) -> [B, K], the same as `logits_of` for a fraction of the work; see `edits`.
+
+        Args:
+            batch_size: how many changed copies go through the generator at once.
+            visible: one more column: the share of pixels in which a person sees the change (`metrics.changed_share`).
+        """
+        single = SingleEdits(self.generator.synthesis)
+
+        def of(s: Tensor) -> Edits:
+            pictures, before = single(s), self.synthesize(s)
+
+            def edits(index: Tensor, value: Tensor) -> Tensor:
+                seen = torch.empty(len(index), self.config.num_classes + visible, device=s.device)
+                for part in single.batches(index, batch_size):
+                    x = pictures(index[part], value[part]).clamp(-1, 1)
+                    seen[part, : self.config.num_classes] = self.logits(x)
+                    if visible:
+                        seen[part, -1] = changed_share(before, x)
+                return seen
+
+            return edits
+
+        return of
 
     @torch.no_grad()
     def sample(self, probs: Tensor, seed: int = 0) -> Tensor:
