@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from stylex.explain import Explanation
-from stylex.hub import ModelError, fingerprint, read_json
+from stylex.files import ModelError, fingerprint, read_json
 from stylex.images import to_pil
 from stylex.model import StylEx
 from stylex.render import grid, probability

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import losses, metrics
-from stylex.hub import ModelError, fingerprint
+from stylex.files import ModelError, fingerprint
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
 from stylex.stylespace import move, move_together
