@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
+import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .files import ModelError, check_shapes, load_weights, read_json, read_shapes, save_weights, shapes_of, write_json
+from .hub import fetch
 
 MAX_INPUT = 1024
 LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
+MAX_ARGUMENT = 2**16  # larger than any width, depth or side of a network
+# Arguments by which a library would fetch somebody else's weights or code while it builds a network.
+FETCHING = re.compile(r"(^|_)(pretrained|weights|checkpoint|backbone|auto_map|remote|url|file|hub|repo)(_|$)")
 
 
 class ClassifierError(ValueError):
@@ -168,6 +175,36 @@ class Classifier(nn.Module):
             )
         return output
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        local_files_only: bool = False,
+    ) -> Classifier:
+        """Load a classifier alone: `Classifier.from_pretrained("me/stylex-leaves", subfolder="classifier")`.
+
+        Args:
+            source, revision, subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
+
+        Raises:
+            ModelError: naming the file, the key and the way out.
+        """
+        folder = fetch(
+            source,
+            revision=revision,
+            subfolder=subfolder,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return load_classifier(folder).to(device)
+
     def config_dict(self) -> dict[str, Any]:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
 
@@ -203,6 +240,8 @@ def build(config: ClassifierConfig) -> Classifier:
 
 def _network(config: ClassifierConfig) -> nn.Module:
     arguments, classes = dict(config.arguments or {}), len(config.class_names)
+    if config.library != "stylex":
+        _check_arguments(arguments)
     if config.library not in LIBRARIES:
         raise ClassifierError(f"classifier library {config.library!r} is unknown; use one of {', '.join(LIBRARIES)}")
     try:
@@ -221,14 +260,14 @@ def _network(config: ClassifierConfig) -> nn.Module:
         if config.library == "timm":
             import timm
 
-            if ":" in config.architecture or "checkpoint_path" in arguments:
-                # A name like hf-hub:… or a path would make timm fetch or unpickle somebody else's file.
+            if ":" in config.architecture:
+                # A name like hf-hub:… would make timm fetch somebody else's file.
                 raise ValueError("only an architecture of timm's own, without a source of weights, can be built")
             return timm.create_model(config.architecture, pretrained=False, num_classes=classes, **arguments)
         from transformers import AutoConfig, AutoModelForImageClassification
 
         return AutoModelForImageClassification.from_config(
-            AutoConfig.for_model(config.architecture, num_labels=classes, **arguments)
+            AutoConfig.for_model(config.architecture, num_labels=classes, **arguments), trust_remote_code=False
         )
     except ImportError as error:
         raise ClassifierError(f"this classifier needs {config.library}: pip install {config.library}") from error
@@ -238,6 +277,40 @@ def _network(config: ClassifierConfig) -> nn.Module:
         raise ClassifierError(
             f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}"
         ) from error
+
+
+def _check_arguments(value: Any) -> None:
+    """Refuse what would fetch something, or begin to count to a billion, however deep it is hidden."""
+    if isinstance(value, dict):
+        if found := next(filter(FETCHING.search, value), None):
+            raise ClassifierError(f"arguments has the key {found!r}; only what shapes the network may be there")
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            _check_arguments(part)
+    elif isinstance(value, (int, float)) and not -MAX_ARGUMENT <= value <= MAX_ARGUMENT:
+        raise ClassifierError(f"arguments has the number {value!r}; use at most {MAX_ARGUMENT}")
+
+
+class _Budget(TorchDispatchMode):
+    """Stops the building of a network that asks for far more tensors, or numbers in them, than its file holds."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        shapes = read_shapes(path).values()
+        # Beside its weights a network makes a few tensors to draw them with, and buffers that are not saved.
+        self.tensors = 1000 + 20 * len(shapes)
+        self.numbers = 2**24 + 4 * sum(map(math.prod, shapes))
+        self.broken = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if args and isinstance(args[0], (list, tuple)) and all(type(n) is int for n in args[0]):  # empty, zeros, rand …
+            self.tensors -= 1
+            self.numbers -= math.prod(args[0])
+            if self.tensors < 0 or self.numbers < 0:
+                self.broken = True
+                raise MemoryError("the network is much larger than the file of its weights")
+        return func(*args, **(kwargs or {}))
 
 
 def config_from_dict(values: dict[str, Any]) -> ClassifierConfig:
@@ -256,23 +329,28 @@ def load_classifier(folder: str | Path) -> Classifier:
     Raises:
         ClassifierError, hub.ModelError: naming the file and what is wrong with it.
     """
-    from .hub import ModelError, check_weights, load_weights, read_json
-
     folder = Path(folder)
+    weights = folder / "model.safetensors"
     try:
         config = config_from_dict(read_json(folder / "config.json"))
-        sketch = None
         # Shapes first, so that memory is taken only for a file that fits. Some architectures compute with numbers while
-        # they are built and cannot be sketched like this; what is really wrong with the others, `build` says.
-        with contextlib.suppress(Exception), torch.device("meta"):
-            sketch = _network(config)
-        if sketch is not None:
-            check_weights(sketch, folder / "model.safetensors")
-        classifier = build(config)
+        # they are built and cannot be sketched like this; what is really wrong with the others, `build` says. Nobody
+        # can check all arguments of other libraries one by one, but none makes them build more than the file holds.
+        bounds = nullcontext() if config.library == "stylex" else _Budget(weights)
+        try:
+            with bounds, torch.device("meta"):
+                sketch = _network(config)
+        except Exception:
+            if isinstance(bounds, _Budget) and bounds.broken:
+                raise
+        else:
+            check_shapes(weights, shapes_of(sketch))
+        with bounds:
+            classifier = build(config)
     except ClassifierError as error:
         raise ModelError(f"{folder / 'config.json'}: {error}") from error
     assert isinstance(classifier.network, nn.Module)
-    load_weights(classifier.network, folder / "model.safetensors")
+    load_weights(classifier.network, weights)
     return classifier
 
 
@@ -282,14 +360,11 @@ def save_classifier(classifier: Classifier, folder: str | Path) -> None:
     Raises:
         ClassifierError: for a wrapped callable, which no other machine could rebuild.
     """
-    from .hub import save_weights
-
     if classifier.config.library not in LIBRARIES or not isinstance(classifier.network, nn.Module):
         raise ClassifierError(
             "this classifier is a wrapped callable, which cannot be saved; build it with stylex.classifier.build "
             f"from one of {', '.join(LIBRARIES)} and load its weights into .network"
         )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(classifier.config_dict(), indent=2) + "\n", encoding="utf-8")
     save_weights(classifier.network, folder / "model.safetensors")
+    write_json(folder / "config.json", classifier.config_dict())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .component import Component
 from .config import ModelConfig
 from .layers import EqualConv2d, EqualLinear, Trunk, activate, minibatch_std
 
 
-class Discriminator(nn.Module):
+class Discriminator(Component):
     """x [N, 3, R, R] in [-1, 1], probs [N, K] -> score [N].
 
     K outputs weighted by the classifier's probabilities of *that same* picture, as the authors of StylEx describe
@@ -17,7 +18,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         top = config.trunk_channels[0]
         self.trunk = Trunk(config.trunk_channels)
         self.conv = EqualConv2d(top + 1, top, 3)

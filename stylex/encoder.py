@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .component import Component
 from .config import ModelConfig
 from .layers import EqualConv2d, EqualLinear, Trunk, activate
 
 
-class Encoder(nn.Module):
+class Encoder(Component):
     """x [N, 3, R, R] in [-1, 1] -> one w [N, D] for all layers.
 
     The discriminator's trunk without minibatch statistics: what is said of one picture must not depend on its
@@ -17,7 +18,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         top = config.trunk_channels[0]
         self.trunk = Trunk(config.trunk_channels)
         self.conv = EqualConv2d(top, top, 3)

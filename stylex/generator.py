@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .component import Component
 from .config import ModelConfig
 from .layers import EqualLinear, ModulatedConv2d, activate, upsample
 from .stylespace import StyleSpace
@@ -15,11 +16,11 @@ from .stylespace import StyleSpace
 Noise = Literal["const", "random", "none"]
 
 
-class Mapping(nn.Module):
+class Mapping(Component):
     """z [N, Z] ~ N(0, I) -> w [N, D] (Karras et al. 2019, "A Style-Based Generator Architecture for GANs")."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
         self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=0.01) for a, b in pairwise(widths))
 
@@ -105,14 +106,14 @@ class Affine(nn.Module):
         return self.w(w) + probs @ self.class_weight.t()
 
 
-class Generator(nn.Module):
+class Generator(Component):
     """latent [N, D+K] = w ⊕ probs -> s [N, S] -> picture [N, 3, R, R].
 
     Lang et al. 2021 concatenate the classifier's probabilities to w.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.synthesis = Synthesis(config)
         self.space = self.synthesis.space
         self.affine = Affine(config, self.space.size)

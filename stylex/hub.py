@@ -1,177 +1,318 @@
-"""Folders and files of a model: strict, safetensors only, with errors that name the file and the way out."""
+"""The Hub: a model repository comes down as a folder, bounded and checked; a folder goes up as one commit.
+
+huggingface_hub is imported when it is needed: it reads HF_ENDPOINT and its other settings at that moment.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from .files import MAX_TEXT_BYTES, ModelError, is_sealed, read_text
 
-MAX_JSON_BYTES = 16_000_000
-REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
+Kind = Literal["model", "space"]
 
-class ModelError(ValueError):
-    """A model folder that cannot be used; the message names the file, the key, and the way out."""
+# What belongs to a model folder; nothing else is fetched or pushed, and nothing of it can run.
+FILES = ("*.json", "*.safetensors", "*.md", "*.png", "*.jpg", "*.gif", "*.webp")
+# What a stranger's repository may hold.
+MAX_FILES = 500
+MAX_WEIGHTS_BYTES = 4_000_000_000
+MAX_TOTAL_BYTES = 8_000_000_000
 
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        ModelError: if it is missing, too large, not JSON, or not an object.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; a model folder needs it (see `StylEx.save_pretrained`)")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ModelError(f"{path} is {path.stat().st_size:,} bytes; more than {MAX_JSON_BYTES:,} is not read")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{path} is not valid JSON ({type(error).__name__}: {error}); save or download the model again"
-        ) from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds a {type(value).__name__}; it must hold an object")
-    return value
+REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+SUBFOLDER = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
+PATIENCE_S = 10.0
+ATTEMPTS = 3  # at a commit, when others commit at the same time
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, finite and in fp32 (whole numbers keep their type).
-
-    Raises:
-        ModelError: if the file is missing, cut short, not safetensors, or holds a number that is not finite.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; save or download the model again")
-    tensors = {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-                tensor = file.get_tensor(name)
-                tensors[name] = tensor.float() if tensor.is_floating_point() else tensor
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); save or download the model again") from None
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelError(f"{path}: {name} holds numbers that are not finite; train or download the model again")
-    return tensors
+class HubError(ModelError):
+    """The Hub does not give or take what was asked for; the message says why and what to do."""
 
 
-def check_weights(module: nn.Module, path: Path) -> None:
-    """Compare names and shapes with the header of a safetensors file; the numbers stay unread.
-
-    Raises:
-        ModelError: if the file is missing or unreadable, or naming the first missing, unknown or misshapen weight.
-    """
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; save or download the model again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); save or download the model again") from None
-    if missing := sorted(set(expected) - set(found)):
-        raise ModelError(f"{path}: weight {missing[0]} is missing; the file does not belong to this config.json")
-    if unknown := sorted(set(found) - set(expected)):
-        raise ModelError(f"{path}: weight {unknown[0]} is unknown; the file does not belong to this config.json")
-    for name, shape in expected.items():
-        if found[name] != shape:
-            raise ModelError(f"{path}: weight {name} has shape {list(found[name])}; config.json asks for {list(shape)}")
+def split_revision(name: str) -> tuple[str, str | None]:
+    """("someone/stylex-leaves", "v2") of "someone/stylex-leaves@v2"; a folder, or a name without "@", has none."""
+    if os.path.isdir(name) or "@" not in name:
+        return name, None
+    source, _, revision = name.rpartition("@")
+    return source, revision or None
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill `module` from a safetensors file, strictly.
-
-    Raises:
-        ModelError: see `check_weights` and `load_tensors`.
-    """
-    check_weights(module, path)
-    # A module built on the meta device has no memory of its own and takes the file's; others keep their memory format.
-    empty = any(p.is_meta for p in module.parameters())
-    tensors, own = load_tensors(path), module.state_dict()
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() != own[name].is_floating_point():
-            raise ModelError(f"{path}: weight {name} is stored as {tensor.dtype}; save or download the model again")
-    module.load_state_dict(tensors, strict=True, assign=empty)
+# Down.
 
 
-def fingerprint(modules: Iterable[nn.Module]) -> str:
-    """Twelve hex digits that name these weights: equal weights, equal name."""
-    digest = hashlib.sha256()
-    for module in modules:
-        for name, tensor in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write a module's weights; floating-point ones as `dtype`, which halves the file, where their range allows it."""
-    largest = torch.finfo(dtype).max
-    save_tensors(
-        {
-            k: v.to(dtype) if v.is_floating_point() and not (v.abs() > largest).any() else v
-            for k, v in module.state_dict().items()
-        },
-        path,
-    )
-
-
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file aside and rename it, so that nobody ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
-    os.replace(aside, path)
-
-
-def fetch(source: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
+def fetch(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    subfolder: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Path:
     """The folder of a model: `source` itself if it is one, else a snapshot of that repository.
 
-    Raises:
-        ModelError: if it is neither, or the Hub does not give it.
-    """
-    if Path(source).is_dir():
-        return Path(source)
-    if not REPO_ID.fullmatch(str(source)):
-        raise ModelError(f"{source} is neither a folder nor a repository name such as someone/stylex-leaves")
-    from huggingface_hub import snapshot_download
+    Args:
+        source: a folder, or a repository such as "someone/stylex-leaves".
+        revision: branch, tag or commit of the repository; a folder has none.
+        subfolder: a folder inside of either; of a repository only that is downloaded.
+        token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left.
+        cache_dir: where downloads are kept, instead of the usual place.
+        local_files_only: ask no network; what was downloaded before is enough.
 
-    try:
-        return Path(
-            snapshot_download(
-                str(source),
-                revision=revision,
-                token=token,
-                allow_patterns=["*.json", "*.safetensors", "*.md", "samples/*"],
+    Raises:
+        HubError: if it is neither, if the Hub does not give it, if it is larger than any model may be, or if what came
+            is not what the Hub promised.
+        ModelError: if there is no such subfolder.
+    """
+    if subfolder is not None and not SUBFOLDER.fullmatch(subfolder):
+        raise ModelError(f"subfolder is {subfolder!r}; use a relative path without '..', such as generator")
+    if os.path.isdir(source):
+        folder = Path(source)
+    elif REPO_ID.fullmatch(str(source)):
+        folder = _download(str(source), revision, subfolder, token, cache_dir, local_files_only)
+    else:
+        raise HubError(f"{source} is neither a folder nor a repository name such as someone/stylex-leaves")
+    if subfolder is not None:
+        folder = folder / subfolder
+        if not folder.is_dir():
+            raise ModelError(f"{source} has no folder {subfolder}; check the name")
+    return folder
+
+
+def _download(
+    repo_id: str,
+    revision: str | None,
+    subfolder: str | None,
+    token: str | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+) -> Path:
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    patterns = [f"{subfolder}/{pattern}" if subfolder else pattern for pattern in FILES]
+    options: dict[str, Any] = {"cache_dir": cache_dir, "token": token, "allow_patterns": patterns}
+    with _plain_errors(repo_id, revision):
+        if local_files_only or constants.HF_HUB_OFFLINE:
+            return Path(snapshot_download(repo_id, revision=revision, local_files_only=True, **options))
+        try:
+            info = HfApi(token=token).model_info(repo_id, revision=revision, files_metadata=True, timeout=PATIENCE_S)
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            folder = Path(snapshot_download(repo_id, revision=revision, local_files_only=True, **options))
+            warnings.warn(
+                f"the Hub is away ({type(error).__name__}); {repo_id} is used as it was last downloaded", stacklevel=4
             )
-        )
-    except Exception as error:
-        raise ModelError(
-            f"{source} is not a folder here, and the Hub did not give it ({type(error).__name__}); "
-            "check the name, the revision, your network, and for a private model your token"
-        ) from error
+            return folder
+        wanted = [s for s in info.siblings or [] if s.rfilename.startswith(f"{subfolder}/" if subfolder else "")]
+        wanted = [s for s in wanted if Path(s.rfilename).suffix in {Path(pattern).suffix for pattern in FILES}]
+        _check_sizes(repo_id, wanted)
+        folder = Path(snapshot_download(repo_id, revision=revision, **options))
+        if folder.name != info.sha:
+            raise HubError(f"{repo_id} changed while it was downloaded; try again")
+        _check_sums(repo_id, folder, wanted)
+        return folder
+
+
+def _check_sizes(repo_id: str, files: list[RepoSibling]) -> None:
+    """Refuse a repository that is larger than any model, before a byte of it is downloaded."""
+    if len(files) > MAX_FILES:
+        raise HubError(f"{repo_id} holds {len(files):,} files; a model has at most {MAX_FILES}")
+    for file in files:
+        limit = MAX_WEIGHTS_BYTES if file.rfilename.endswith(".safetensors") else MAX_TEXT_BYTES
+        if (file.size or 0) > limit:
+            raise HubError(f"{repo_id}: {file.rfilename} is {file.size:,} bytes; more than {limit:,} is not downloaded")
+    total = sum(file.size or 0 for file in files)
+    if total > MAX_TOTAL_BYTES:
+        raise HubError(f"{repo_id} is {total:,} bytes; more than {MAX_TOTAL_BYTES:,} is not downloaded")
+
+
+def _check_sums(repo_id: str, folder: Path, files: list[RepoSibling]) -> None:
+    """Compare each file with the hash that the Hub keeps; the client itself looks at the size alone."""
+    for file in files:
+        path = folder / file.rfilename
+        if file.lfs is not None:
+            digest, expected = hashlib.sha256(), file.lfs.sha256
+        else:
+            digest, expected = hashlib.sha1(b"blob %d\0" % path.stat().st_size), file.blob_id or ""
+        with open(path, "rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+        if digest.hexdigest() != expected:
+            for bad in {path.resolve(), path}:
+                bad.unlink()
+            raise HubError(
+                f"{repo_id}: {file.rfilename} is not the file that the Hub keeps: its checksum is wrong. "
+                "It was thrown away; try again"
+            )
+
+
+# Up.
 
 
 def push(
-    save: Callable[[Path], Any], repo_id: str, *, private: bool = False, commit_message: str, token: str | None = None
+    folder: Path,
+    repo_id: str,
+    *,
+    kind: Kind = "model",
+    private: bool | None = None,
+    commit_message: str,
+    create_pr: bool = False,
+    tag: str | None = None,
+    token: str | None = None,
+    files: Iterable[str] = FILES,
+    remove: Iterable[str] = (),
 ) -> str:
-    """Upload the folder that `save` writes to `repo_id` as one commit; returns its address."""
+    """Make `repo_id` if there is none, and upload a folder to it as one commit: nobody ever sees half of it.
+
+    A README.md that somebody edited there stays as it is; see `files.seal`.
+
+    Args:
+        folder: what to upload.
+        repo_id: "me/stylex-leaves", or "stylex-leaves" in the namespace of the token.
+        private: whether a new repository is; None for the namespace's default.
+        create_pr: propose the commit as a pull request instead of making it.
+        tag: name for the commit, such as v1.
+        files: patterns of what is uploaded.
+        remove: patterns of what is taken away from the repository where the folder does not have it.
+
+    Returns:
+        The address of the commit or pull request.
+
+    Raises:
+        HubError: one sentence with the way out. The repository is then as it was.
+    """
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder))
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message).commit_url)
+    with _plain_errors(repo_id):
+        repo_id = api.create_repo(
+            repo_id, repo_type=kind, private=private, exist_ok=True, space_sdk="gradio" if kind == "space" else None
+        ).repo_id
+        if tag is not None and tag in {ref.name for ref in api.list_repo_refs(repo_id, repo_type=kind).tags}:
+            raise HubError(f"{repo_id} has a tag {tag} already; choose another one, or delete that one there first")
+        for attempt in range(ATTEMPTS):
+            info = api.repo_info(repo_id, repo_type=kind)
+            if private and not info.private:
+                raise HubError(
+                    f"{repo_id} exists and is public; make it private in its settings, or push without private"
+                )
+            skip = ["*.part"]
+            if kind == "model" and _is_edited(api, repo_id, info, folder / "README.md"):
+                skip.append("README.md")
+            try:
+                commit = api.upload_folder(
+                    repo_id=repo_id,
+                    repo_type=kind,
+                    folder_path=folder,
+                    commit_message=commit_message,
+                    create_pr=create_pr,
+                    # What was just read of the repository is still true when the commit is made.
+                    parent_commit=None if create_pr else info.sha,
+                    allow_patterns=list(files),
+                    ignore_patterns=skip,
+                    delete_patterns=list(remove) or None,
+                )
+                break
+            except Exception as error:
+                if _status(error) != 412 or attempt + 1 == ATTEMPTS:
+                    raise
+        if tag is not None:
+            api.create_tag(repo_id, repo_type=kind, tag=tag, revision=commit.oid)
+    return str(commit.pr_url or commit.commit_url)
+
+
+def _is_edited(api: Any, repo_id: str, info: Any, ours: Path) -> bool:
+    """Whether the repository has a card that somebody wrote or changed there."""
+    if not ours.is_file() or "README.md" not in {file.rfilename for file in info.siblings or []}:
+        return False
+    theirs = read_text(Path(api.hf_hub_download(repo_id, "README.md", revision=info.sha)))
+    if is_sealed(theirs) or theirs == read_text(ours):
+        return False
+    warnings.warn(
+        f"the card of {repo_id} was written or edited there, so it stays; delete it there to have it replaced",
+        stacklevel=4,
+    )
+    return True
+
+
+# Errors.
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status of an error of the client; None if no server answered."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _is_away(error: Exception) -> bool:
+    """Nobody answered in time, or the server itself is in trouble: worth another try later."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    if isinstance(error, HfHubHTTPError):
+        status = _status(error)
+        return status is None or status == 429 or status >= 500
+    return not isinstance(error, (HFValidationError, ModelError))
+
+
+@contextmanager
+def _plain_errors(repo_id: str, revision: str | None = None) -> Iterator[None]:
+    """What goes wrong between the client and the Hub, in one sentence with the way out."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        status = _status(error)
+        if isinstance(error, GatedRepoError):
+            says = f"{repo_id} is gated; accept its terms on its page, and log in with `hf auth login`"
+        elif isinstance(error, RevisionNotFoundError):
+            says = f"{repo_id} has no revision {revision or 'main'}; use a branch, a tag or a commit of it"
+        elif isinstance(error, RepositoryNotFoundError):
+            says = (
+                f"{repo_id} is neither a folder here nor a repository that the Hub shows you; "
+                "check the name, and for a private one your token (`hf auth login`)"
+            )
+        elif isinstance(error, LocalEntryNotFoundError):
+            says = (
+                f"{repo_id} is neither a folder here nor among what was downloaded before, and the Hub cannot be "
+                "asked; check your network, or go without local_files_only and HF_HUB_OFFLINE"
+            )
+        elif isinstance(error, HFValidationError):
+            says = f"{repo_id} is no name for a repository; use one such as me/stylex-leaves"
+        elif status == 401:
+            says = f"the Hub does not accept your token for {repo_id}; log in with `hf auth login`, or set HF_TOKEN"
+        elif status == 403:
+            says = f"your token may not write to {repo_id}; use one with write access to it, or push with create_pr"
+        elif status == 409:
+            says = f"{repo_id} is being changed by somebody else; try again in a moment"
+        elif status == 412:
+            says = f"{repo_id} changed while this was uploaded, again and again; try again later"
+        elif status == 400:
+            says = f"the Hub refuses what was sent to {repo_id}: {_first_line(error)}"
+        elif _is_away(error):
+            says = f"the Hub is away or gave up half-way ({type(error).__name__}); try again later, nothing is lost"
+        else:
+            says = f"the Hub answers {status or type(error).__name__} for {repo_id}: {_first_line(error)}"
+        raise HubError(says) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[-2:])[:300] if lines else "without a reason"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from . import __version__
 from .attfind import REST, Attribute, Edits, EditsOf
 from .classifier import Classifier, load_classifier, save_classifier
+from .component import Component
 from .config import ConfigError, ModelConfig
 from .discriminator import Discriminator
 from .edits import SingleEdits
 from .encoder import Encoder
+from .files import ModelError, is_sealed, load_tensors, read_json, read_text, save_tensors, write_json, write_text
 from .generator import Generator, Mapping
-from .hub import ModelError, fetch, load_tensors, load_weights, read_json, save_tensors, save_weights
+from .hub import fetch, push
 from .images import ImageSource, to_tensor
 from .metrics import changed_share
 from .stylespace import StyleSpace, StyleStats
@@ -27,14 +29,18 @@ from .stylespace import StyleSpace, StyleStats
 if TYPE_CHECKING:
     from .explain import Explanation, Strategy
 
-FORMAT_VERSION = 1
-COMPONENTS: dict[str, type[nn.Module]] = {
+# Version 1 did not list the judge among the components; it was there if its folder was.
+FORMAT_VERSION = 2
+COMPONENTS: dict[str, type[Component]] = {
     "generator": Generator,
     "encoder": Encoder,
     "mapping": Mapping,
     "discriminator": Discriminator,
 }
-OPTIONAL = ("mapping", "discriminator")
+CLASSIFIERS = ("classifier", "judge")
+REQUIRED = ("generator", "encoder", "classifier")
+# What a push takes away where the model no longer has it; samples and everything else in a repository stays.
+OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in (*COMPONENTS, *CLASSIFIERS)))
 
 
 class StylEx:
@@ -197,125 +203,152 @@ class StylEx:
         source: str | Path,
         *,
         revision: str | None = None,
-        device: str | torch.device = "cpu",
+        subfolder: str | None = None,
         token: str | None = None,
+        cache_dir: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        local_files_only: bool = False,
     ) -> StylEx:
         """Load a model from a folder or from the Hub.
 
         Args:
             source: a folder, or a repository such as "someone/stylex-leaves".
-            revision: branch, tag or commit of the repository.
+            revision: branch, tag or commit of the repository; pin one where nothing may change under you.
+            subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
 
         Raises:
             ModelError: naming the file, the key and the way out.
         """
-        folder = fetch(source, revision=revision, token=token)
-        values = read_json(folder / "config.json")
-        version = values.get("format_version")
-        if version != FORMAT_VERSION:
-            raise ModelError(
-                f"{folder / 'config.json'}: format version {version!r}; this stylex reads {FORMAT_VERSION}. "
-                "A newer model needs a newer stylex: pip install --upgrade stylex-pytorch"
-            )
-        if not isinstance(values.get("model"), dict):
-            raise ModelError(f"{folder / 'config.json'}: key model is missing; it holds the shapes of the networks")
-        try:
-            config = ModelConfig.from_dict(values["model"])
-        except ConfigError as error:
-            raise ModelError(f"{folder / 'config.json'}: {error}") from None
-        classifier = load_classifier(folder / "classifier")
-        if len(classifier.class_names) != config.num_classes:
-            raise ModelError(
-                f"{folder / 'config.json'}: num_classes is {config.num_classes}, but classifier/config.json names "
-                f"{len(classifier.class_names)} classes: {', '.join(classifier.class_names)}"
-            )
-        parts: dict[str, Any] = {}
+        folder = fetch(
+            source,
+            revision=revision,
+            subfolder=subfolder,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        path = folder / "config.json"
+        config, components = _read_config(path)
+        parts: dict[str, Any] = {n: load_classifier(folder / n) for n in CLASSIFIERS if n in components}
+        for name, classifier in parts.items():
+            if len(classifier.class_names) != config.num_classes:
+                raise ModelError(
+                    f"{path}: num_classes is {config.num_classes}, but {name}/config.json names "
+                    f"{len(classifier.class_names)} classes: {', '.join(classifier.class_names)}"
+                )
         for name, kind in COMPONENTS.items():
-            if name in OPTIONAL and not (folder / name).is_dir():
-                continue
-            with torch.device("meta"):  # shapes first: memory is taken only for a file that fits
-                module = kind(config)
-            load_weights(module, folder / name / "model.safetensors")
-            parts[name] = module.to(memory_format=torch.channels_last)
+            if name in components:
+                parts[name] = kind.from_file(config, folder / name / "model.safetensors")
         space = parts["generator"].space
         card = folder / "README.md"
         return cls(
             config,
-            classifier,
             **parts,
-            judge=load_classifier(folder / "judge") if (folder / "judge").is_dir() else None,
             stats=_read_stats(folder / "style_stats.safetensors", space),
-            attributes=_read_attributes(folder / "attributes.json", space, classifier.class_names),
-            card=card.read_text(encoding="utf-8") if card.is_file() else None,
+            attributes=_read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
+            card=read_text(card) if card.is_file() else None,
         ).to(device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the folder that `from_pretrained` reads. A README.md is left as it is unless `card` is set."""
+        """Write the folder that `from_pretrained` reads.
+
+        A README.md is left as it is unless `card` is set; and one that somebody edited, unless `card` is edited, too.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_classifier(self.classifier, folder / "classifier")
-        if self.judge is not None:
-            save_classifier(self.judge, folder / "judge")
-        for name in COMPONENTS:
-            module = getattr(self, name)
-            if module is not None:
-                save_weights(module, folder / name / "model.safetensors")
-                _write_json(folder / name / "config.json", {"class": type(module).__name__, **self.config.to_dict()})
+        parts = {n: getattr(self, n) for n in (*COMPONENTS, *CLASSIFIERS) if getattr(self, n) is not None}
+        for name, part in parts.items():
+            if name in CLASSIFIERS:
+                save_classifier(part, folder / name)
+            else:
+                part.save_pretrained(folder / name)
         if self.stats is not None:
             fields = {f.name: getattr(self.stats, f.name) for f in dataclasses.fields(StyleStats)}
             fields["count"] = torch.tensor(self.stats.count)
             save_tensors(fields, folder / "style_stats.safetensors")
-        _write_json(folder / "attributes.json", {"attributes": [a.to_dict() for a in self.attributes]})
-        if self.card is not None:
-            (folder / "README.md").write_text(self.card, encoding="utf-8")
+        write_json(folder / "attributes.json", {"attributes": [a.to_dict() for a in self.attributes]})
+        card = folder / "README.md"
+        if self.card is not None and not (is_sealed(self.card) and card.is_file() and not is_sealed(read_text(card))):
+            write_text(card, self.card)
         # Last, so that a folder with a config.json is a whole one.
-        _write_json(
+        write_json(
             folder / "config.json",
             {
                 "format_version": FORMAT_VERSION,
                 "model": self.config.to_dict(),
                 "class_names": self.class_names,
                 "value_range": [-1, 1],
-                "components": [n for n in COMPONENTS if getattr(self, n) is not None] + ["classifier"],
+                "components": list(parts),
                 "versions": {"stylex": __version__, "torch": torch.__version__.split("+")[0]},
             },
         )
         return folder
 
     def push_to_hub(
-        self, repo_id: str, *, private: bool = False, commit_message: str = "Upload StylEx", token: str | None = None
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        commit_message: str = "Upload StylEx",
+        create_pr: bool = False,
+        tag: str | None = None,
+        token: str | None = None,
     ) -> str:
-        """Upload as one commit to the Hub; returns the address of the commit."""
-        from .hub import push
+        """Upload as one commit, with a card if the model has none; see `hub.push` for the arguments.
 
-        return push(self.save_pretrained, repo_id, private=private, commit_message=commit_message, token=token)
+        Returns:
+            The address of the commit or pull request.
+
+        Raises:
+            HubError: one sentence with the way out. The repository is then as it was.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(
+                Path(folder),
+                repo_id,
+                private=private,
+                commit_message=commit_message,
+                create_pr=create_pr,
+                tag=tag,
+                token=token,
+                remove=OWN_FILES,
+            )
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _read_config(path: Path) -> tuple[ModelConfig, list[str]]:
+    """The shapes and the names of the components that the config.json of a model names."""
+    values = read_json(path)
+    version = values.get("format_version")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {version!r}; this stylex reads 1 to {FORMAT_VERSION}. "
+            "A newer model needs a newer stylex: pip install --upgrade stylex-pytorch"
+        )
+    if not isinstance(values.get("model"), dict):
+        raise ModelError(f"{path}: key model is missing; it holds the shapes of the networks")
+    try:
+        config = ModelConfig.from_dict(values["model"])
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from None
+    known = (*COMPONENTS, *CLASSIFIERS)
+    components = values.get("components")
+    if version == 1:
+        components = [name for name in known if name in REQUIRED or (path.parent / name).is_dir()]
+    if not isinstance(components, list) or not all(isinstance(n, str) and n in known for n in components):
+        raise ModelError(f"{path}: components is {components!r}; use a list of {', '.join(known)}")
+    if missing := [name for name in REQUIRED if name not in components]:
+        raise ModelError(f"{path}: {missing[0]} is not among the components; no model can do without it")
+    return config, components
 
 
 def _read_stats(path: Path, space: StyleSpace) -> StyleStats | None:
     if not path.exists():
         return None
-    tensors = load_tensors(path)
-    for name in ("s_min", "s_max", "s_mean", "s_std", "count"):
-        if name not in tensors:
-            raise ModelError(f"{path}: {name} is missing; run train/find_attributes.py again")
-        needed = () if name == "count" else (space.size,)
-        if tensors[name].shape != needed:
-            raise ModelError(
-                f"{path}: {name} has shape {list(tensors[name].shape)}; it must be {list(needed)}, this generator has "
-                f"{space.size} coordinates"
-            )
-    return StyleStats(
-        s_min=tensors["s_min"],
-        s_max=tensors["s_max"],
-        s_mean=tensors["s_mean"],
-        s_std=tensors["s_std"],
-        count=int(tensors["count"]),
-    )
+    each = ("s_min", "s_max", "s_mean", "s_std")
+    tensors = load_tensors(path, {**dict.fromkeys(each, (space.size,)), "count": ()}, "statistic")
+    if tensors["count"].is_floating_point() or tensors["count"] < 1 or (tensors["s_min"] > tensors["s_max"]).any():
+        raise ModelError(f"{path}: these are no statistics of pictures; run train/find_attributes.py again")
+    return StyleStats(**{name: tensors[name] for name in each}, count=int(tensors["count"]))
 
 
 def _read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> list[Attribute]:

@@ -20,7 +20,7 @@ from stylex.classifier import (
     save_classifier,
     wrap,
 )
-from stylex.hub import ModelError
+from stylex.files import ModelError
 
 NAMES = ("plain", "spotted")
 
@@ -228,13 +228,17 @@ def test_a_wrapped_callable_explains_but_cannot_be_saved_and_says_so(network, x,
         ({"arguments": {"width": 10**9}}, "width and blocks are"),
         ({"arguments": {"blocks": 10**9}}, "width and blocks are"),
         ({"arguments": {"width": True}}, "width and blocks are"),
+        (
+            {"library": "timm", "architecture": "vit_tiny_patch16_224", "arguments": {"depth": 10**9}},
+            "arguments has the number 1000000000; use at most 65536",
+        ),
         ({"arguments": "width"}, "arguments is 'width'"),
         ({"library": "torchvision", "architecture": "resnet_of_tomorrow"}, "torchvision cannot build"),
         ({"library": "timm", "architecture": "resnet_of_tomorrow"}, "timm cannot build"),
         ({"library": "timm", "architecture": "hf-hub:someone/theirs"}, "timm cannot build 'hf-hub:someone/theirs'"),
         (
             {"library": "timm", "architecture": "resnet18", "arguments": {"checkpoint_path": "weights.pth"}},
-            "timm cannot build 'resnet18' with .*checkpoint_path",
+            "arguments has the key 'checkpoint_path'; only what shapes the network may be there",
         ),
         ({"class_names": ["one"]}, "needs at least two named classes"),
         ({"class_names": "plain"}, "class_names is 'plain'; use a list"),
@@ -284,6 +288,56 @@ def test_a_network_that_does_not_fit_its_file_is_refused_before_memory_is_taken(
     (tmp_path / "config.json").write_text(json.dumps({**config, "arguments": {"width": 512, "blocks": 64}}))
     with pytest.raises(ModelError, match=r"weight .* is missing; the file does not belong to this config\.json"):
         load_classifier(tmp_path)
+
+
+HUGE = {
+    "wide": {"library": "timm", "architecture": "vit_tiny_patch16_224", "arguments": {"embed_dim": 3 * 2**14}},
+    "deep": {"library": "timm", "architecture": "vit_tiny_patch16_224", "arguments": {"depth": 2**16}},
+    "broad": {"library": "torchvision", "architecture": "mobilenet_v3_small", "arguments": {"width_mult": 1000.0}},
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_no_library_builds_more_than_the_file_holds(name, tmp_path):
+    """Nobody can know all arguments of all libraries; so what is built is counted, in numbers and in tensors."""
+    save_classifier(small(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **HUGE[name]}))
+    with pytest.raises(
+        ModelError, match=r"config\.json: (timm|torchvision) cannot build .*larger than the file of its"
+    ):
+        load_classifier(tmp_path)
+
+
+def test_a_network_that_cannot_be_sketched_is_counted_while_it_is_built(tmp_path, monkeypatch):
+    def build_with_numbers(name, width, **_) -> nn.Module:
+        return nn.Linear(int(torch.zeros(()).item()) + width, 2)  # no number can be read on the meta device
+
+    monkeypatch.setattr("torchvision.models.get_model", build_with_numbers)
+    config = ClassifierConfig(NAMES, 16, "torchvision", "counting", {"width": 3})
+    save_classifier(build(config), tmp_path)
+    assert load_classifier(tmp_path).config == config
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "arguments": {"width": 10**10}}))
+    monkeypatch.setattr("stylex.classifier.MAX_ARGUMENT", 10**10)
+    with pytest.raises(ModelError, match="larger than the file of its weights"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ({"weights_backbone": "DEFAULT"}, "weights_backbone"),
+        ({"pretrained_cfg": {"url": "http://example.org/x.pth"}}, "pretrained_cfg"),
+        ({"auto_map": {"AutoModel": "someone/theirs--code.Model"}}, "auto_map"),
+        ({"a": [{"use_timm_backbone": True}]}, "use_timm_backbone"),
+        ({"a": {"trust_remote_code": True}}, "trust_remote_code"),
+    ],
+)
+@pytest.mark.parametrize("library", ["torchvision", "timm", "transformers"])
+def test_an_argument_that_would_fetch_weights_or_code_is_refused(library, arguments, key):
+    with pytest.raises(ClassifierError, match=f"arguments has the key '{key}'; only what shapes the network"):
+        build(ClassifierConfig(NAMES, 16, library, "resnet18", arguments))
 
 
 def test_half_a_file_is_never_left_behind(tmp_path):

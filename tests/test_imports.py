@@ -80,12 +80,14 @@ def test_leaves_are_leaves(name):
     ("name", "may"),
     [
         ("attfind", {"stylespace"}),
-        ("generator", {"config", "layers", "stylespace"}),
-        ("encoder", {"config", "layers"}),
-        ("discriminator", {"config", "layers"}),
-        ("classifier", {"hub"}),
+        ("generator", {"component", "config", "layers", "stylespace"}),
+        ("encoder", {"component", "config", "layers"}),
+        ("discriminator", {"component", "config", "layers"}),
+        ("component", {"config", "files", "hub"}),
+        ("classifier", {"files", "hub"}),
         ("perceptual", {"classifier"}),
-        ("hub", set()),
+        ("hub", {"files"}),
+        ("files", set()),
     ],
 )
 def test_lower_modules_do_not_know_the_upper_ones(name, may):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -15,11 +16,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small import assert_same
 
 from stylex import StylEx
+from stylex.classifier import Classifier, save_classifier
 from stylex.config import ConfigError
-from stylex.generator import Synthesis
-from stylex.hub import ModelError
+from stylex.discriminator import Discriminator
+from stylex.encoder import Encoder
+from stylex.files import ModelError, is_sealed, seal
+from stylex.generator import Generator, Mapping, Synthesis
 from stylex.stylespace import Direction, move
 
 
@@ -333,10 +338,130 @@ def test_the_largest_allowed_network_is_refused_by_its_file_and_takes_no_memory(
     assert built == [True]
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 3, 10**9, "1", None, [1], True])
 def test_an_unknown_format_version_says_which_one_is_read(model_folder, version):
     edit_json(model_folder / "config.json", lambda c: c.__setitem__("format_version", version))
     assert f"config.json: format version {version!r}; this stylex" in refusal(model_folder)
+
+
+def test_a_folder_of_version_1_is_read(tiny_model, model_folder, x):
+    """It did not list the judge, nor the parts that may be absent; they were there if their folders were."""
+    save_classifier(tiny_model.classifier, model_folder / "judge")
+    shutil.rmtree(model_folder / "discriminator")
+    edit_json(model_folder / "config.json", lambda c: c.update(format_version=1, components=["generator"]))
+    loaded = StylEx.from_pretrained(model_folder)
+    assert loaded.judge is not None
+    assert loaded.mapping is not None
+    assert loaded.discriminator is None
+    assert json.loads((loaded.save_pretrained(model_folder) / "config.json").read_text())["format_version"] == 2
+    assert StylEx.from_pretrained(model_folder).judge is not None
+
+
+@pytest.mark.parametrize(
+    ("components", "says"),
+    [
+        (None, "components is None; use a list of generator, encoder"),
+        (["generator", "../elsewhere"], "components is ['generator', '../elsewhere']; use a list of"),
+        (["generator", ["encoder"]], "components is ["),
+        (["generator", "encoder"], "classifier is not among the components"),
+    ],
+)
+def test_the_components_of_a_model_are_those_that_it_lists(model_folder, components, says):
+    edit_json(model_folder / "config.json", lambda c: c.update(components=components))
+    assert f"{model_folder / 'config.json'}: {says}" in refusal(model_folder)
+
+
+def test_a_component_that_is_listed_and_absent_is_named_and_one_that_is_not_listed_is_left_alone(model_folder):
+    edit_json(model_folder / "config.json", lambda c: c["components"].remove("discriminator"))
+    assert StylEx.from_pretrained(model_folder).discriminator is None
+    shutil.rmtree(model_folder / "mapping")
+    assert f"{model_folder / 'mapping' / 'model.safetensors'} is missing" in refusal(model_folder)
+
+
+@pytest.mark.parametrize("kind", [Generator, Encoder, Mapping, Discriminator, Classifier])
+def test_each_component_is_loaded_alone_from_its_subfolder(model_folder, kind):
+    name = kind.__name__.lower()
+    whole = getattr(StylEx.from_pretrained(model_folder), name)
+    alone = kind.from_pretrained(model_folder, subfolder=name)
+    assert not alone.training
+    assert alone.config == whole.config
+    assert_same(dict(alone.state_dict()), dict(whole.state_dict()))
+    with pytest.raises(ModelError, match=r"subfolder is '\.\./model'; use a relative path"):
+        kind.from_pretrained(model_folder, subfolder="../model")
+    with pytest.raises(ModelError, match=r"has no folder nothing; check the name"):
+        kind.from_pretrained(model_folder, subfolder="nothing")
+
+
+def test_a_component_saved_alone_is_the_same_when_loaded(model_folder, tmp_path):
+    encoder = Encoder.from_pretrained(model_folder / "encoder")
+    again = Encoder.from_pretrained(encoder.save_pretrained(tmp_path / "alone"))
+    assert_same(dict(again.state_dict()), dict(encoder.state_dict()))
+
+
+def test_a_folder_of_another_network_says_which_one_it_is(model_folder):
+    with pytest.raises(ModelError, match="is of a Encoder, not of a Generator; set subfolder to the folder of the Gen"):
+        Generator.from_pretrained(model_folder, subfolder="encoder")
+    with pytest.raises(ModelError, match="is of no single network, not of a Generator"):
+        Generator.from_pretrained(model_folder)
+    edit_json(model_folder / "generator" / "config.json", lambda c: c.update(channels=[10**9] * 3))
+    with pytest.raises(ModelError, match=r"generator/config\.json: channels is \[1000000000"):
+        Generator.from_pretrained(model_folder, subfolder="generator")
+
+
+def test_a_whole_model_may_lie_in_a_subfolder(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path / "models" / "tiny")
+    assert StylEx.from_pretrained(tmp_path, subfolder="models/tiny").attributes == tiny_model.attributes
+
+
+# A generated card carries its seal; whoever edits it owns it.
+
+
+def test_a_generated_card_is_replaced_by_the_next_and_an_edited_one_is_not(tiny_model, tmp_path):
+    card = tmp_path / "README.md"
+    model = copy.copy(tiny_model)
+    for text in ("# One", "# Two"):
+        model.card = seal(text)
+        model.save_pretrained(tmp_path)
+        assert card.read_text() == seal(text)
+    edited = card.read_text().replace("# Two", "# Mine")
+    card.write_text(edited)
+    model.save_pretrained(tmp_path)
+    assert card.read_text() == edited
+    model.card = "# What I wrote in its place"
+    model.save_pretrained(tmp_path)
+    assert card.read_text() == model.card
+
+
+def test_the_seal_breaks_at_any_edit_and_at_no_other_line_end():
+    text = seal("# A card\n\nof two lines\n")
+    assert is_sealed(text)
+    assert is_sealed(text.replace("\n", "\r\n"))
+    assert not is_sealed(text.replace("two", "three"))
+    assert not is_sealed(text + "More.")
+    assert not is_sealed("More.\n" + text)
+    assert not is_sealed("# A card")
+
+
+def test_a_card_that_is_no_text_is_named(model_folder):
+    (model_folder / "README.md").write_bytes(b"\xff\xfe\x00card")
+    assert f"{model_folder / 'README.md'} cannot be read as UTF-8" in refusal(model_folder)
+
+
+def test_a_folder_being_saved_never_holds_half_a_file(tiny_model, tmp_path, monkeypatch):
+    """Every file is written under another name and renamed, config.json last of all."""
+    renamed: list[str] = []
+    replace = os.replace
+
+    def watch(aside, path):
+        assert Path(aside).name == Path(path).name + ".part"
+        renamed.append(str(Path(path).relative_to(tmp_path)))
+        replace(aside, path)
+
+    monkeypatch.setattr(os, "replace", watch)
+    tiny_model.save_pretrained(tmp_path)
+    written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert sorted(renamed) == written
+    assert renamed[-1] == "config.json"
 
 
 @pytest.mark.parametrize(
@@ -365,13 +490,17 @@ def test_attributes_need_their_key(model_folder):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.pop("s_max"), "s_max is missing"),
-        (lambda t: t.pop("count"), "count is missing"),
-        (lambda t: t.update(s_min=torch.zeros(5)), "s_min has shape [5]; it must be [64], this generator has 64"),
+        (lambda t: t.pop("s_max"), "statistic s_max is missing"),
+        (lambda t: t.pop("count"), "statistic count is missing"),
+        (lambda t: t.update(s_min=torch.zeros(5)), "statistic s_min has shape [5]; config.json asks for [64]"),
         (lambda t: t["s_std"][3:4].fill_(float("nan")), "s_std holds numbers that are not finite"),
-        (lambda t: t.update(count=torch.tensor([1, 2])), "count has shape [2]"),
+        (lambda t: t.update(count=torch.tensor([1, 2])), "statistic count has shape [2]"),
+        (lambda t: t.update(mood=torch.zeros(64)), "statistic mood is unknown"),
+        (lambda t: t.update(count=torch.tensor(-1)), "these are no statistics of pictures"),
+        (lambda t: t.update(count=torch.tensor(1.5)), "these are no statistics of pictures"),
+        (lambda t: t.update(s_min=t["s_max"] + 1), "these are no statistics of pictures"),
     ],
-    ids=["s_max", "count", "shape", "nan", "two counts"],
+    ids=["s_max", "count", "shape", "nan", "two counts", "extra", "minus one", "half a picture", "upside down"],
 )
 def test_wrong_statistics_are_named(model_folder, change, says):
     path = model_folder / "style_stats.safetensors"

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from stylex.explain import Explanation
-from stylex.hub import ModelError, fingerprint, read_json
+from stylex.files import ModelError, fingerprint, read_json
 from stylex.images import to_pil
 from stylex.model import StylEx
 from stylex.render import grid, probability
@@ -127,7 +127,7 @@ def main(args: list[str] | None = None) -> None:
         raise ModelError(
             f"{o.metrics} is about weights {metrics.get('revision')}, {o.model} holds {revision}; evaluate it again"
         )
-    pictures = load_folder(o.data, model.resolution, "val")
+    pictures = load_folder(o.data, model.resolution, "val", model.class_names)
     samples = output / "samples"
     samples.mkdir(parents=True, exist_ok=True)
     for old in samples.glob("*.png"):

@@ -24,7 +24,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Pictures:
-    """x [N, 3, R, R] uint8, labels [N] (-1 where unknown), and where each came from."""
+    """x [N, 3, R, R] uint8, labels [N], and where each came from."""
 
     x: Tensor
     labels: Tensor
@@ -49,29 +49,35 @@ def in_validation(path: Path) -> bool:
     return int.from_bytes(digest[:4], "big") % 100 < VALIDATION_PERCENT
 
 
-def load_folder(folder: str | Path, resolution: int, split: Split = "all", *, need_classes: bool = True) -> Pictures:
+def load_folder(
+    folder: str | Path, resolution: int, split: Split = "all", class_names: list[str] | None = None
+) -> Pictures:
     """Read a folder with one sub-folder of pictures for each class.
 
     Broken pictures are named on stderr and left out.
 
+    Args:
+        class_names: the classes that have to be there, in this order; None for any.
+
     Raises:
-        DataError: if the folder is missing or empty, has fewer than two classes, or a class with no picture left.
+        DataError: if the folder is missing or empty, has fewer than two classes or other ones than `class_names`, or a
+            class with no picture left.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give a folder with one sub-folder of pictures for each class")
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     names = [n for n in names if list_images(folder / n)]
-    if need_classes and len(names) < 2:
+    if len(names) < 2:
         found = f"one class ({names[0]})" if names else "no class folder with pictures"
         raise DataError(
             f"{folder} holds {found}; training needs at least two sub-folders of pictures, one for each class"
         )
-    files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)] or [
-        (p, -1) for p in list_images(folder)
-    ]
-    if not files:
-        raise DataError(f"{folder} holds no pictures")
+    if class_names is not None and names != class_names:
+        raise DataError(
+            f"{folder} has the classes {', '.join(names)}, the model {', '.join(class_names)}; they must be the same"
+        )
+    files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)]
     files = [(p, k) for p, k in files if split == "all" or in_validation(p) == (split == "val")]
 
     pictures, kept, broken = [], [], []
@@ -93,8 +99,6 @@ def load_folder(folder: str | Path, resolution: int, split: Split = "all", *, ne
             raise DataError(
                 f"class {name} of {folder} has no readable picture in the {split} part; add some or remove the folder"
             )
-    if not kept:
-        raise DataError(f"{folder} holds no readable picture in the {split} part")
     return Pictures(torch.cat(pictures), torch.tensor([k for _, k in kept]), [p for p, _ in kept], names)
 
 

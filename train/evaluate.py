@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import losses, metrics
-from stylex.hub import ModelError, fingerprint
+from stylex.files import ModelError, fingerprint
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
 from stylex.stylespace import move, move_together
@@ -147,11 +147,7 @@ def interventions(
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Measure a model on pictures it was not trained on.", args)
     model = StylEx.from_pretrained(o.model)
-    pictures = load_folder(o.data, model.resolution, o.split)
-    if pictures.class_names != model.class_names:
-        raise DataError(
-            f"{o.data} has the classes {', '.join(pictures.class_names)}, the model {', '.join(model.class_names)}"
-        )
+    pictures = load_folder(o.data, model.resolution, o.split, model.class_names)
     numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed)
     Path(o.output).parent.mkdir(parents=True, exist_ok=True)
     Path(o.output).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")

@@ -197,11 +197,7 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Search the style coordinates that change the classifier's mind.", args)
     model = StylEx.from_pretrained(o.model)
-    pictures = load_folder(o.data, model.resolution, o.split)
-    if pictures.class_names != model.class_names:
-        raise DataError(
-            f"{o.data} has the classes {', '.join(pictures.class_names)}, the model {', '.join(model.class_names)}"
-        )
+    pictures = load_folder(o.data, model.resolution, o.split, model.class_names)
     model.stats = StyleStats.of(styles_of(model, pictures.x, o.batch_size).cpu())
     model.attributes = search(model, pictures.x[balanced(pictures.labels, o.images, o.seed)], o)
     model.save_pretrained(o.model)

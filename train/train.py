@@ -146,13 +146,8 @@ def main(args: list[str] | None = None) -> None:
     run = Path(o.output)
     classifier = load_classifier(o.classifier)
     judge = load_classifier(Path(o.classifier) / "judge") if (Path(o.classifier) / "judge").is_dir() else None
-    train_part = load_folder(o.data, o.resolution, "train")
-    val_part = load_folder(o.data, o.resolution, "val")
-    if train_part.class_names != classifier.class_names:
-        raise DataError(
-            f"{o.data} has the classes {', '.join(train_part.class_names)}, "
-            f"the classifier names {', '.join(classifier.class_names)}; they must be the same"
-        )
+    train_part = load_folder(o.data, o.resolution, "train", classifier.class_names)
+    val_part = load_folder(o.data, o.resolution, "val", classifier.class_names)
     init = StylEx.from_pretrained(o.init_from) if o.init_from else None
     if init and (init.resolution, init.class_names) != (o.resolution, classifier.class_names):
         raise ConfigError(

@@ -96,8 +96,6 @@ def test_no_pictures_at_all(tmp_path):
     (tmp_path / "b" / "notes.txt").write_text("no picture")
     with pytest.raises(DataError, match="holds no class folder with pictures"):
         load_folder(tmp_path, 16)
-    with pytest.raises(DataError, match="holds no pictures"):
-        load_folder(tmp_path, 16, need_classes=False)
 
 
 def test_an_empty_or_hidden_folder_is_no_class(make_pictures):
@@ -127,12 +125,14 @@ def test_a_class_of_broken_pictures_alone_is_refused(make_pictures):
         load_folder(folder, 16)
 
 
-def test_pictures_without_classes_where_none_are_needed(make_pictures):
+@pytest.mark.parametrize("names", [["plain"], ["spotted", "plain"], ["plain", "spotted", "striped"]])
+def test_other_classes_than_the_model_s_are_refused_before_a_picture_is_read(make_pictures, names, capsys):
     folder = make_pictures(count=2)
-    found = load_folder(folder / "plain", 16, need_classes=False)
-    assert len(found) == 2
-    assert found.labels.tolist() == [-1, -1]
-    assert found.class_names == []
+    (folder / "plain" / "plain-0.png").write_bytes(b"")
+    with pytest.raises(DataError, match=f"has the classes plain, spotted, the model {', '.join(names)}; they must be"):
+        load_folder(folder, 16, class_names=names)
+    assert capsys.readouterr().err == ""
+    assert len(load_folder(folder, 16, class_names=["plain", "spotted"])) == 3
 
 
 # The order.

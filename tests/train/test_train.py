@@ -170,7 +170,7 @@ def test_init_from_a_model_of_another_size_or_of_other_classes_is_refused(start,
 
 def test_the_classifier_must_know_the_classes_of_the_folder(start, tmp_path):
     save_classifier(tiny_classifier(("cat", "dog")), tmp_path / "other")
-    with pytest.raises(DataError, match="has the classes plain, spotted, the classifier names cat, dog; they must be"):
+    with pytest.raises(DataError, match="has the classes plain, spotted, the model cat, dog; they must be the same"):
         start(classifier=tmp_path / "other")
     assert not (tmp_path / "run").exists()
 
