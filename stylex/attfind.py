@@ -1,7 +1,6 @@
 """AttFind: which style coordinates change the classifier's mind (Lang et al. 2021).
 
-attfind knows nothing about images; it sees coordinates and logits. The selections follow the published notebook, with
-its faults put right: they stop when every picture is explained instead of choosing coordinate 0 again and again.
+attfind knows nothing about images; it sees coordinates and logits. What it finds over many pictures, `selection` ranks.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from torch import Tensor
 
 from .stylespace import Direction, StyleStats, move
 
-# Logits of effect after which a picture counts as explained (the notebook's max_image_effect for two classes).
-EXPLAINED = 1.0
 # The source of an attribute searched on the pictures of all other classes.
 REST = "rest"
 
@@ -198,85 +195,6 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "memory" in str(error)
 
 
-def filter_unstable(effect: Tensor, threshold: float = 2.0, max_count: int = 750) -> Tensor:
-    """Silence pictures whose decision almost anything changes.
-
-    Those are pictures with more than `max_count` effects above `threshold` logits. As in the notebook they stay in the
-    denominators. [N, 2, M, K] -> a copy.
-    """
-    unstable = (effect.abs() > threshold).sum(dim=(1, 2, 3)) > max_count
-    return torch.where(unstable.view(-1, 1, 1, 1), torch.zeros(()), effect)
-
-
-def select(effect: Tensor, target: int, count: int, explained: float = EXPLAINED) -> list[tuple[int, Direction]]:
-    """Greedy choice of moves that raise the target's logit on pictures of other classes.
-
-    Each step takes the move with the largest mean positive effect over the pictures not yet explained; a picture is
-    explained once the effects of the chosen moves on it add up to `explained` logits (the notebook's
-    find_significant_styles). The notebook may choose a coordinate once each way, which cannot be moved together; here
-    a coordinate is chosen once.
-
-    Args:
-        effect: [N, 2, M, K] of pictures that are not of the target class.
-
-    Returns:
-        At most `count` (position among the M, direction), best first; fewer when nothing is left to explain or
-        nothing helps.
-    """
-    positive = effect[..., target].clamp(min=0).flatten(1)  # [N, 2M]
-    searched, total = effect.shape[2], torch.zeros(len(effect))
-    free = torch.ones(positive.shape[1], dtype=torch.bool)
-    chosen: list[tuple[int, Direction]] = []
-    while len(chosen) < count:
-        left = total < explained
-        if not left.any():
-            break
-        mean = torch.where(free, positive[left].mean(dim=0), -1.0)
-        best = int(mean.argmax())
-        if mean[best] <= 0:
-            break
-        chosen.append((best % searched, Direction(best // searched)))
-        total += positive[:, best]
-        free[best % searched :: searched] = False  # both ways of this coordinate
-    return chosen
-
-
-def select_one_vs_rest(
-    effect: Tensor, labels: Tensor, target: int, count: int, explained: float = EXPLAINED
-) -> list[tuple[int, Direction]]:
-    """Moves towards `target`, searched on the pictures of all other classes.
-
-    Args:
-        labels: [N] the class of each *reconstruction*.
-    """
-    others = effect[labels != target]
-    return select(others, target, count, explained) if len(others) else []
-
-
-def select_two_class(
-    effect: Tensor, labels: Tensor, count: int, explained: float = EXPLAINED
-) -> list[tuple[int, Direction]]:
-    """One list for both ways of a two-class problem (notebook, cell 12).
-
-    Searches towards each class on the pictures of the other, turns the moves towards class 1 around, drops coordinates
-    already there, and ranks by mean effect on class 0 of the move plus mean effect on class 1 of its opposite. What
-    does more harm than good is left out.
-
-    Returns:
-        (position, direction towards class 0); towards class 1 each goes the other way.
-    """
-    towards_0 = select_one_vs_rest(effect, labels, 0, count, explained)
-    towards_1 = select_one_vs_rest(effect, labels, 1, count, explained)
-    taken = {i for i, _ in towards_0}
-    union = towards_0 + [(i, d.opposite) for i, d in towards_1 if i not in taken]
-
-    def score(found: tuple[int, Direction]) -> float:
-        i, d = found
-        return float(effect[:, d, i, 0].mean() + effect[:, d.opposite, i, 1].mean())
-
-    return sorted((found for found in union if score(found) > 0), key=score, reverse=True)[:count]
-
-
 def top_moves(effect: Tensor, target: int, count: int) -> list[tuple[int, Direction]]:
     """For one picture: the moves that raise the target's logit most, each coordinate once.
 
@@ -297,6 +215,7 @@ def subset(
     count: int,
     shift: float = 1.0,
     batch_size: int = 256,
+    edits_of: EditsOf | None = None,
 ) -> list[tuple[int, Direction]]:
     """For one picture: grow a set of moves, each step evaluated on top of the moves already made.
 
@@ -305,25 +224,60 @@ def subset(
     Args:
         s: [1, S] the picture.
         candidates: (coordinate, direction) to choose from; a coordinate moves at most once.
+        edits_of: see `effect_table`.
     """
+    edits_of = edits_of or plain_edits(logits_of, batch_size)
+    ends = torch.stack([stats.s_min, stats.s_max]).to(s)
     chosen: list[tuple[int, Direction]] = []
     left = list(candidates)
-    current, logits = s, logits_of(s)[0]
+    logits = logits_of(s)[0]
     while left and len(chosen) < count and int(logits.argmax()) != target:
         index = torch.tensor([i for i, _ in left], device=s.device)
         direction = torch.tensor([int(d) for _, d in left], device=s.device)
-        moved = move(current.expand(len(left), -1), index, direction, stats, shift)
-        after = torch.cat([logits_of(part) for part in moved.split(batch_size)])
+        value = s[0, index] + shift * (ends[direction, index] - s[0, index])
+        after = edits_of(s)(index, value)
         # What counts for the decision is the lead over the strongest other class.
-        rivals = after.clone()
-        rivals[:, target] = -torch.inf
-        lead = after[:, target] - rivals.amax(dim=1)
-        best = int(lead.argmax())
-        others = logits.clone()
-        others[target] = -torch.inf
-        if lead[best] <= logits[target] - others.max():
+        best = int(_lead(after, target).argmax())
+        if _lead(after[best], target) <= _lead(logits, target):
             break
         chosen.append(left[best])
-        current, logits = moved[best : best + 1], after[best]
+        s, logits = s.clone(), after[best]
+        s[0, index[best]] = value[best]
         left = [move_ for move_ in left if move_[0] != chosen[-1][0]]
+    return chosen
+
+
+def _lead(logits: Tensor, target: int) -> Tensor:
+    """How far the target is ahead of the strongest other class: [..., K] -> [...]."""
+    rivals = logits.clone()
+    rivals[..., target] = -torch.inf
+    return logits[..., target] - rivals.amax(dim=-1)
+
+
+def subset_by_list(
+    logits_of: LogitsOf,
+    s: Tensor,
+    stats: StyleStats,
+    moves: Sequence[tuple[int, Direction]],
+    target: int,
+    count: int,
+    shift: float = 1.0,
+) -> list[tuple[int, Direction]]:
+    """For one picture: the first moves of a class-level list that together make the target the decision.
+
+    Takes them in the list's order without asking which of them helps this picture; `subset` asks.
+
+    Args:
+        s: [1, S] the picture.
+        moves: (coordinate, direction), best first.
+
+    Returns:
+        At most `count`, all of them if the decision holds out.
+    """
+    chosen: list[tuple[int, Direction]] = []
+    for index, direction in moves[:count]:
+        if int(logits_of(s)[0].argmax()) == target:
+            break
+        s = move(s, index, direction, stats, shift)
+        chosen.append((index, direction))
     return chosen

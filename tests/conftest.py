@@ -9,13 +9,14 @@ import pytest
 import torch
 from small import NAMES, draw_pictures, tiny_classifier
 
-from stylex.attfind import Attribute, effect_table, select_one_vs_rest
+from stylex.attfind import Attribute, effect_table
 from stylex.classifier import save_classifier
 from stylex.config import ModelConfig
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
 from stylex.generator import Generator, Mapping
 from stylex.model import StylEx
+from stylex.selection import select_one_vs_rest
 from stylex.stylespace import StyleStats
 
 

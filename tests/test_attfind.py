@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 
 import pytest
 import torch
+from oracle import in_float64
 
-from stylex.attfind import (
-    Attribute,
-    effect_table,
-    filter_unstable,
-    select,
-    select_one_vs_rest,
-    select_two_class,
-    subset,
-    top_moves,
-)
+from stylex.attfind import Attribute, effect_table, fastest_width, subset, subset_by_list, top_moves
+from stylex.selection import select, select_two_class, unstable
 from stylex.stylespace import Direction, StyleStats
 
 UP, DOWN = Direction.UP, Direction.DOWN
@@ -85,7 +77,7 @@ def test_the_search_leaves_its_inputs_alone(s):
     table = effect.clone()
     select(effect, 1, 3)
     select_two_class(effect, torch.tensor([0, 1] * 4), 3)
-    filter_unstable(effect, 0.0, 0)
+    unstable(effect, 2, 0.0, 0)
     subset(logits_of, s[:1], range_, [(1, UP)], 1, 3)
     assert torch.equal(s, before)
     assert torch.equal(effect, table)
@@ -132,121 +124,34 @@ def test_the_progress_bar_sees_every_picture(s):
     assert seen == list(range(8))
 
 
-# Selection.
+# How wide a pass should be.
 
 
-def table(rows: list[list[float]], target: int = 1) -> torch.Tensor:
-    """[N, 2, M, 2] from rows [N][M] of effects on the target's logit when a coordinate goes UP."""
-    up = torch.tensor(rows)
-    effect = torch.zeros(len(up), 2, up.shape[1], 2)
-    effect[:, UP, :, target] = up
-    return effect
+def test_the_width_doubles_while_a_copy_gets_cheaper(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("stylex.attfind.time.perf_counter", lambda: clock[0])
+
+    def run(width):
+        clock[0] += {8: 8.0, 16: 12.0, 32: 20.0, 64: 40.0}[width]  # 1, 0.75, 0.625 and again 0.625 for each copy
+
+    assert fastest_width(run) == 32
 
 
-def test_the_greedy_choice_by_pencil():
-    # Coordinate 2 has the best mean (0.9) and explains pictures 0 and 1; on picture 2 alone, 0 beats 1.
-    effect = table([[0.1, 1.0, 1.2], [0.1, 1.0, 1.2], [0.6, 0.0, 0.3]])
-    assert select(effect, 1, 3, explained=1.0) == [(2, UP), (0, UP)]
-    # With nothing ever explained it is the order of the means: 0.9, 0.667, 0.267.
-    assert select(effect, 1, 3, explained=100.0) == [(2, UP), (1, UP), (0, UP)]
+def test_the_width_stops_where_memory_ends(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("stylex.attfind.time.perf_counter", lambda: clock[0])
+
+    def run(width):
+        if width > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        clock[0] += 1.0
+
+    assert fastest_width(run) == 16
+    with pytest.raises(RuntimeError, match="shapes"):
+        fastest_width(lambda width: (_ for _ in ()).throw(RuntimeError("shapes differ")))
 
 
-def test_effects_add_up_until_a_picture_is_explained():
-    effect = table([[0.6, 0.5, 0.4]])
-    assert select(effect, 1, 3, explained=1.0) == [(0, UP), (1, UP)]
-    assert select(effect, 1, 3, explained=1.2) == [(0, UP), (1, UP), (2, UP)]
-
-
-def test_a_harmful_effect_counts_as_none():
-    # Mean -1.5 for coordinate 0, but clipped at zero it is 0.5, more than the 0.3 of coordinate 1.
-    effect = table([[1.0, 0.3], [-4.0, 0.3]])
-    assert select(effect, 1, 1, explained=100.0) == [(0, UP)]
-
-
-def test_stops_when_all_is_explained():
-    effect = table([[2.0, 1.5], [2.0, 1.5]])
-    assert select(effect, 1, 10) == [(0, UP)]
-
-
-def test_stops_when_nothing_helps():
-    assert select(table([[0.0, -1.0], [0.0, -2.0]]), 1, 10) == []
-    # Picture 1 cannot be helped: its moves are not drawn at random from what is left.
-    assert select(table([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 1, 10) == [(0, UP)]
-
-
-def test_coordinate_0_is_never_chosen_for_want_of_anything():
-    """The notebook takes the mean over no pictures, and the largest of NaN is number 0, again and again."""
-    effect = table([[0.0, 0.0, 3.0], [0.0, 0.0, 3.0]])
-    assert select(effect, 1, 10) == [(2, UP)]
-    assert select(effect[:0], 1, 10) == []
-
-
-def test_a_coordinate_is_chosen_once_and_in_its_better_direction():
-    """Both ways cannot be moved together; the notebook chooses both."""
-    effect = torch.zeros(2, 2, 1, 2)
-    effect[0, UP, 0, 1], effect[1, DOWN, 0, 1] = 0.3, 0.4
-    assert select(effect, 1, 10) == [(0, DOWN)]
-
-
-def test_count_is_the_most_that_is_chosen():
-    effect = table([[0.1, 0.2, 0.3, 0.4]])
-    assert select(effect, 1, 2) == [(3, UP), (2, UP)]
-    assert select(effect, 1, 0) == []
-
-
-def test_one_vs_rest_looks_at_the_pictures_of_other_classes():
-    effect = table([[9.0, 0.0], [0.0, 0.5]])
-    labels = torch.tensor([1, 0])  # the first is of the target class already
-    assert select_one_vs_rest(effect, labels, 1, 5) == [(1, UP)]
-    assert select_one_vs_rest(effect, torch.tensor([1, 1]), 1, 5) == []
-
-
-def test_one_vs_rest_of_many_classes():
-    effect = torch.zeros(3, 2, 4, 3)
-    effect[0, UP, 1, 2] = 2.0
-    effect[1, DOWN, 3, 2] = 1.5
-    effect[2, UP, 0, 2] = 9.0
-    labels = torch.tensor([0, 1, 2])
-    assert select_one_vs_rest(effect, labels, 2, 5) == [(1, UP), (3, DOWN)]
-    assert select_one_vs_rest(effect, labels, 0, 5) == []
-
-
-def test_the_two_class_list_by_pencil():
-    """Coordinates 0 and 1 are found towards class 0, 1 and 2 towards class 1; 1 is listed once.
-
-    Scores over both pictures, effect on class 0 of the move plus effect on class 1 of its opposite:
-    coordinate 0 UP: 0.8/2 + 0.1/2 = 0.45; 1 DOWN: 0.5/2 + 0.9/2 = 0.7; 2 UP (turned around): 0 + 1.6/2 = 0.8.
-    """
-    effect = torch.zeros(2, 2, 3, 2)
-    labels = torch.tensor([1, 0])
-    effect[0, UP, 0, 0], effect[0, DOWN, 1, 0] = 0.8, 0.5  # picture 0, of class 1, on its way to 0
-    effect[1, UP, 1, 1], effect[1, DOWN, 2, 1], effect[1, DOWN, 0, 1] = 0.9, 1.6, 0.1  # picture 1, of class 0
-    found = select_two_class(effect, labels, 8, explained=100.0)
-    assert found == [(2, UP), (1, DOWN), (0, UP)]
-    assert select_two_class(effect, labels, 2, explained=100.0) == found[:2]
-
-
-def test_the_two_class_list_leaves_out_what_does_more_harm_than_good():
-    """Coordinate 0 UP helps the one picture on its way to class 0 by 0.3, its opposite costs the other 0.5."""
-    effect = torch.zeros(2, 2, 2, 2)
-    effect[0, UP, 0, 0], effect[1, DOWN, 0, 1], effect[0, UP, 1, 0] = 0.3, -0.5, 0.1
-    assert select_two_class(effect, torch.tensor([1, 0]), 5) == [(1, UP)]
-
-
-def test_the_two_class_list_of_pictures_of_one_class_still_works():
-    effect = table([[0.5, 0.7]])
-    assert select_two_class(effect, torch.tensor([0]), 5, explained=100.0) == [(1, DOWN), (0, DOWN)]
-
-
-def test_unstable_pictures_are_silenced_in_a_copy():
-    effect = torch.zeros(2, 2, 4, 2)
-    effect[0] = -3.0  # 16 effects above 2 logits
-    effect[1, UP, 0, 1] = 3.0
-    calm = filter_unstable(effect, threshold=2.0, max_count=15)
-    assert not calm[0].any()
-    assert torch.equal(calm[1], effect[1])
-    assert torch.equal(filter_unstable(effect, threshold=2.0, max_count=16), effect)
-    assert torch.equal(filter_unstable(effect, threshold=3.0, max_count=0), effect)  # 3 is not above 3
+# One picture.
 
 
 def test_top_moves_of_one_picture_name_each_coordinate_once():
@@ -310,91 +215,39 @@ def test_subset_does_not_depend_on_the_batch_size(tiny_model, batch_size):
     assert found
 
 
+def test_subset_with_fast_edits_is_the_same(tiny_model):
+    s = tiny_model.sample(torch.tensor([[0.9, 0.1]]))
+    target = 1 - int(tiny_model.logits_of(s).argmax())
+    moves = [(i, d) for i in range(tiny_model.space.num_conv) for d in Direction]
+    slow = subset(tiny_model.logits_of, s, tiny_model.stats, moves, target, 4)
+    assert slow == subset(tiny_model.logits_of, s, tiny_model.stats, moves, target, 4, edits_of=tiny_model.edits_of(32))
+
+
+def test_a_subset_by_the_class_list_takes_its_first_moves_until_the_flip():
+    def logits(s):
+        return torch.stack([torch.full((len(s),), 1.5), s.sum(dim=1)], dim=1)
+
+    s, range_ = torch.zeros(1, 3), between(-1.0, 1.0)
+    moves = [(1, UP), (0, DOWN), (2, UP), (0, UP)]
+    assert subset_by_list(logits, s, range_, moves, 1, 9) == moves  # 1, 0, 1: does not flip before the fourth
+    assert subset_by_list(logits, s, range_, moves, 1, 2) == moves[:2]
+    assert subset_by_list(logits, s, range_, [(1, UP), (2, UP), (0, UP)], 1, 9) == [(1, UP), (2, UP)]
+    assert subset_by_list(logits, s, range_, moves, 0, 9) == []
+
+
 # The published notebook's algorithm, one coordinate at a time, as an oracle.
 
 
-def notebook_table(logits_of, s, s_min, s_max, shift) -> torch.Tensor:
-    """style_change_effect: one forward pass for every picture, direction and coordinate."""
-    n, k = s.shape
-    effect = torch.zeros(n, 2, k, logits_of(s[:1]).shape[1], dtype=torch.float64)
-    for i in range(n):
-        base = logits_of(s[i : i + 1])[0]
-        for d, end in enumerate((s_min, s_max)):
-            for j in range(k):
-                moved = s[i : i + 1].clone()
-                moved[0, j] = moved[0, j] + shift * (end[j] - moved[0, j])
-                effect[i, d, j] = logits_of(moved)[0] - base
-    return effect
-
-
-def notebook_select(effect, target: int, count: int, max_image_effect: float) -> list[tuple[int, int]]:
-    """find_significant_styles without a discriminator, with Python numbers, until its means are of nothing.
-
-    One difference is meant: a coordinate that was chosen one way is not chosen the other way.
-    """
-    n, _, k, _ = effect.shape
-    pos = [[max(0.0, float(v)) for v in row] for row in effect[..., target].reshape(n, 2 * k)]
-    acc, out = [0.0] * n, []
-    while len(out) < count:
-        open_ = [i for i in range(n) if acc[i] < max_image_effect]
-        if not open_:
-            break
-        means = [sum(pos[i][f] for i in open_) / len(open_) for f in range(2 * k)]
-        nxt = max(range(2 * k), key=means.__getitem__)
-        if means[nxt] <= 0:
-            break
-        out.append((nxt % k, nxt // k))
-        for i in range(n):
-            acc[i] += pos[i][nxt]
-            pos[i][nxt % k] = pos[i][nxt % k + k] = 0.0
-    return out
-
-
-def notebook_two_class(effect, labels, count: int, max_image_effect: float) -> list[tuple[int, int]]:
-    """Cell 12: both searches, class 1's turned around and without doubles, ranked over all pictures.
-
-    One difference is meant: what does more harm than good is left out.
-    """
-    n = len(effect)
-    to_0 = notebook_select(effect[labels == 1], 0, count, max_image_effect)
-    to_1 = notebook_select(effect[labels == 0], 1, count, max_image_effect)
-    known = {j for j, _ in to_0}
-    union = to_0 + [(j, 1 - d) for j, d in to_1 if j not in known]
-    scores = [sum(float(effect[i, d, j, 0]) + float(effect[i, 1 - d, j, 1]) for i in range(n)) / n for j, d in union]
-    order = sorted(range(len(union)), key=lambda u: -scores[u])
-    return [union[u] for u in order if scores[u] > 0][:count]
-
-
 @pytest.mark.parametrize("shift", [1.0, 2.0])
-def test_table_and_selections_equal_the_notebook_s_algorithm_in_float64(tiny_model, shift):
-    model, searched = tiny_model, tiny_model.space.num_conv
-    probs = torch.linspace(0.05, 0.95, 12)
-    s = model.sample(torch.stack([probs, 1 - probs], dim=1), seed=5)
-    fast = effect_table(model.logits_of, s, model.stats, num_searched=searched, shift=shift)
-
-    # A float64 copy of the same generator; the classifier reads fp32, as it always does.
-    synthesis = copy.deepcopy(model.generator.synthesis).double()
-    s_min, s_max = model.stats.s_min.double(), model.stats.s_max.double()
-    slow = []
-    for picture in s.double().split(1):
-        rgb = picture[:, searched:]
-
-        def slow_logits(conv: torch.Tensor, rgb: torch.Tensor = rgb) -> torch.Tensor:
-            with torch.no_grad():
-                return model.classifier(synthesis(torch.cat([conv, rgb], dim=1)).clamp(-1, 1)).double()
-
-        slow.append(notebook_table(slow_logits, picture[:, :searched], s_min, s_max, shift))
-    slow = torch.cat(slow)
-    assert fast.abs().max() > 0.5  # there is something to compare
-    torch.testing.assert_close(fast.double(), slow, rtol=0, atol=1e-4)
-
-    labels = model.logits_of(s).argmax(dim=1)
-    assert 0 < int(labels.sum()) < len(labels)
-    for explained in (0.2, 1.0, 100.0):
-        for target in (0, 1):
-            ours = select_one_vs_rest(fast, labels, target, 10, explained)
-            assert ours == notebook_select(slow[labels != target], target, 10, explained)
-        assert select_two_class(fast, labels, 8, explained) == notebook_two_class(slow, labels, 8, explained)
+def test_the_table_equals_the_notebook_s_in_float64(tiny_model, shift):
+    s, _, slow = in_float64(tiny_model, shift)
+    assert slow.abs().max() > 0.5  # there is something to compare
+    searched = tiny_model.space.num_conv
+    for edits_of in (None, tiny_model.edits_of()):
+        fast = effect_table(
+            tiny_model.logits_of, s, tiny_model.stats, num_searched=searched, shift=shift, edits_of=edits_of
+        )
+        torch.testing.assert_close(fast.double(), slow, rtol=0, atol=1e-4)
 
 
 # The record.

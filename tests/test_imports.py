@@ -80,6 +80,8 @@ def test_leaves_are_leaves(name):
     ("name", "may"),
     [
         ("attfind", {"stylespace"}),
+        ("selection", {"stylespace"}),
+        ("edits", {"generator", "layers"}),
         ("generator", {"component", "config", "layers", "stylespace"}),
         ("encoder", {"component", "config", "layers"}),
         ("discriminator", {"component", "config", "layers"}),

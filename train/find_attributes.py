@@ -17,18 +17,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import metrics
-from stylex.attfind import (
-    EXPLAINED,
-    REST,
-    Attribute,
-    effect_table,
-    filter_unstable,
-    select_one_vs_rest,
-    select_two_class,
-)
+from stylex.attfind import REST, Attribute, effect_table
 from stylex.explain import promise
 from stylex.hub import ModelError
 from stylex.model import StylEx
+from stylex.selection import EXPLAINED, select_one_vs_rest, select_two_class, unstable
 from stylex.stylespace import Direction, StyleStats, move
 from train.data import DataError, Split, load_folder, to_float
 from train.options import parse
@@ -69,7 +62,7 @@ class Options:
     unstable_threshold: float = 2.0
     unstable_count: int = 750
     min_visible: float = 0.5
-    batch_size: int = 256
+    batch_size: int = 32
     seed: int = 0
 
 
@@ -144,9 +137,15 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
         return tqdm(pictures, total=len(s), desc="AttFind", unit="picture")
 
     effect = effect_table(
-        model.logits_of, s, model.stats, candidates=candidates, shift=o.shift, batch_size=o.batch_size, progress=bar
+        model.logits_of,
+        s,
+        model.stats,
+        candidates=candidates,
+        shift=o.shift,
+        edits_of=model.edits_of(o.batch_size),
+        progress=bar,
     )
-    effect = filter_unstable(effect, o.unstable_threshold, o.unstable_count)
+    effect[unstable(effect, len(names), o.unstable_threshold, o.unstable_count)] = 0
     seen = [torch.ones(effect.shape[1:3], dtype=torch.bool)] * len(names)
     if o.min_visible:
         seen = [visible_moves(model, effect, s, labels != t, t, candidates, o) for t in range(len(names))]
