@@ -5,6 +5,7 @@ huggingface_hub is imported when it is needed: it reads HF_ENDPOINT and its othe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -116,7 +117,13 @@ def _download(
         wanted = [s for s in info.siblings or [] if s.rfilename.startswith(f"{subfolder}/" if subfolder else "")]
         wanted = [s for s in wanted if Path(s.rfilename).suffix in {Path(pattern).suffix for pattern in FILES}]
         _check_sizes(repo_id, wanted)
-        folder = Path(snapshot_download(repo_id, revision=revision, **options))
+        try:
+            folder = Path(snapshot_download(repo_id, revision=revision, **options))
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            # The client mends most broken connections itself, but not all; what came before is kept.
+            folder = Path(snapshot_download(repo_id, revision=revision, **options))
         if folder.name != info.sha:
             raise HubError(f"{repo_id} changed while it was downloaded; try again")
         _check_sums(repo_id, folder, wanted)
@@ -304,15 +311,17 @@ def _plain_errors(repo_id: str, revision: str | None = None) -> Iterator[None]:
             says = f"{repo_id} is being changed by somebody else; try again in a moment"
         elif status == 412:
             says = f"{repo_id} changed while this was uploaded, again and again; try again later"
-        elif status == 400:
-            says = f"the Hub refuses what was sent to {repo_id}: {_first_line(error)}"
+        elif status == 400 or type(error) is ValueError:  # the client itself reads the Hub's word on a card
+            says = f"the Hub refuses what was sent to {repo_id}: {_last_lines(error)}"
+        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            says = f"{repo_id} cannot be stored here: {error}"
         elif _is_away(error):
             says = f"the Hub is away or gave up half-way ({type(error).__name__}); try again later, nothing is lost"
         else:
-            says = f"the Hub answers {status or type(error).__name__} for {repo_id}: {_first_line(error)}"
+            says = f"the Hub answers {status or type(error).__name__} for {repo_id}: {_last_lines(error)}"
         raise HubError(says) from error
 
 
-def _first_line(error: Exception) -> str:
+def _last_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[-2:])[:300] if lines else "without a reason"

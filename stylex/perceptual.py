@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from .classifier import Classifier, ClassifierError
 
 Perceptual = Literal["efficientnet", "lpips", "classifier"]
+# EfficientNet-Lite0 halves a picture five times; a smaller one is enlarged first.
+SMALLEST = 32
 
 
 class _Frozen(nn.Module):
@@ -58,6 +60,8 @@ class EfficientNetLite0(_Frozen):
 
     def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         net = self.network
+        if x.shape[-1] < SMALLEST:
+            x = F.interpolate(x, (SMALLEST, SMALLEST), mode="bilinear", align_corners=False)
         # (u - 0.498) / 0.502 for u in [0, 1], the wheel's own preprocessing
         x = net._swish(net._bn0(net._conv_stem((x + 1) / 2 * (1 / 0.502) - 0.498 / 0.502)))
         maps: list[Tensor] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import loopback  # noqa: F401 (before anything imports the Hub's client)
 import pytest
 import torch
 from small import NAMES, draw_pictures, tiny_classifier

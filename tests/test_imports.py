@@ -82,6 +82,7 @@ def test_leaves_are_leaves(name):
         ("attfind", {"stylespace"}),
         ("selection", {"stylespace"}),
         ("edits", {"generator", "layers"}),
+        ("screening", {"attfind", "selection", "stylespace"}),
         ("generator", {"component", "config", "layers", "stylespace"}),
         ("encoder", {"component", "config", "layers"}),
         ("discriminator", {"component", "config", "layers"}),

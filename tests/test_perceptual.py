@@ -35,6 +35,13 @@ def test_efficientnet_gives_unit_features_of_every_size(efficientnet, x):
         torch.testing.assert_close(m.norm(dim=1), torch.ones(2, *m.shape[2:]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("side", [8, 16, 31])
+def test_a_picture_too_small_to_be_halved_five_times_is_enlarged(efficientnet, side):
+    x = torch.rand(2, 3, side, side) * 2 - 1
+    assert [m.shape[-1] for m in efficientnet(x)] == [16, 8, 4, 2, 1]
+    assert efficientnet.embed(x).shape == (2, 1280)
+
+
 def test_efficientnet_ends_in_what_its_own_package_extracts(efficientnet, x):
     """The walk over the blocks is ours; the package's own, on its own preprocessing, must give the same."""
     with torch.no_grad():

@@ -139,7 +139,7 @@ def interventions(
     numbers: dict[str, Any] = {"sufficiency": rates(flips), "sufficiency_at_10_by_target": by_target}
     if seen:
         numbers["visibility"] = round(torch.cat(seen).float().mean().item(), 4)
-    if judge is not None:
+    if any(len(part) for part in second[1]):  # not where the judge sees every target already
         numbers["second_sufficiency"] = rates(second)
     return numbers
 

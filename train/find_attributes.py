@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stylex import metrics
 from stylex.attfind import REST, Attribute, effect_table
 from stylex.explain import promise
-from stylex.hub import ModelError
+from stylex.files import ModelError
 from stylex.model import StylEx
 from stylex.selection import EXPLAINED, select_one_vs_rest, select_two_class, unstable
 from stylex.stylespace import Direction, StyleStats, move
@@ -44,7 +44,7 @@ class Options:
             each target: much faster, and not guaranteed to find the same.
         shift: how far a coordinate moves; 1 is the end of its range over all pictures of the split.
         explained: logits of effect after which a picture counts as explained.
-        unstable_threshold: a picture on which more than `unstable_count` effects pass this many logits is left out.
+        unstable_threshold: a picture on which more than `unstable_count` effects pass this many logits has no say.
         unstable_count: see unstable_threshold.
         min_visible: keep only moves that a person can see on at least this share of the pictures; 0 keeps all.
         batch_size: moved copies per pass.
@@ -145,21 +145,23 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
         edits_of=model.edits_of(o.batch_size),
         progress=bar,
     )
-    effect[unstable(effect, len(names), o.unstable_threshold, o.unstable_count)] = 0
+    # Unstable pictures have no say in what is chosen; what is reported of a move is what it did on all of them.
+    stable = effect.clone()
+    stable[unstable(effect, len(names), o.unstable_threshold, o.unstable_count)] = 0
     seen = [torch.ones(effect.shape[1:3], dtype=torch.bool)] * len(names)
     if o.min_visible:
-        seen = [visible_moves(model, effect, s, labels != t, t, candidates, o) for t in range(len(names))]
+        seen = [visible_moves(model, stable, s, labels != t, t, candidates, o) for t in range(len(names))]
 
     lists: dict[int, list[tuple[int, Direction]]] = {}
     if len(names) == 2:
         # One list for both ways: a move has to show in either direction.
         both = seen[0] & seen[1].flip(0)
-        shown = effect * (both | both.flip(0)).unsqueeze(-1)
+        shown = stable * (both | both.flip(0)).unsqueeze(-1)
         towards_0 = [(m, d) for m, d in select_two_class(shown, labels, o.count, o.explained) if both[d, m]]
         lists = {0: towards_0, 1: [(m, d.opposite) for m, d in towards_0]}
     else:
         for t, mask in enumerate(seen):
-            lists[t] = select_one_vs_rest(effect * mask.unsqueeze(-1), labels, t, o.count, o.explained)
+            lists[t] = select_one_vs_rest(stable * mask.unsqueeze(-1), labels, t, o.count, o.explained)
 
     old = {(a.index, a.direction, a.target): a.name for a in model.attributes}
     attributes = []

@@ -1,0 +1,158 @@
+"""How fast AttFind is, against moving one coordinate at a time, and what its shortcut misses.
+
+    python benchmarks/attfind.py --model checkpoints/leaves --json attfind.json
+
+All ways are timed in turns within one run, on the same pictures and weights, so that a busy machine slows them alike.
+Without a folder of pictures the model draws its own. One coordinate at a time is timed on a sample of the moves and
+multiplied; everything else is really done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor
+
+from stylex.attfind import effects_of, fastest_width
+from stylex.images import list_images
+from stylex.model import StylEx
+from stylex.screening import certify, shortlist, total_promise
+from stylex.stylespace import StyleStats, move
+
+
+def pictures_of(model: StylEx, data: Path | None, count: int, seed: int) -> Tensor:
+    """Styles [count, S] of pictures from a folder and its sub-folders, or of random ones."""
+    if data is None:
+        p = torch.rand(count, model.config.num_classes, generator=torch.Generator().manual_seed(seed))
+        return model.sample((6 * p).softmax(dim=1), seed)
+    files = [
+        file for folder in (data, *sorted(p for p in data.iterdir() if p.is_dir())) for file in list_images(folder)
+    ]
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:count].tolist()
+    return torch.cat([model.styles(model.encode(model.load_images([files[i]]))) for i in order])
+
+
+class Clock:
+    """Seconds spent in each of several things that take turns."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def time(self, name: str, work):
+        start = time.perf_counter()
+        result = work()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        return result
+
+
+def measure(model: StylEx, s: Tensor, keep: int, sample: int, seed: int) -> dict[str, float]:
+    """Numbers of the three ways on styles s [N, S].
+
+    Args:
+        keep: coordinates that the shortcut keeps for each class.
+        sample: moves timed one at a time on each picture.
+    """
+    stats, searched, classes = model.stats or StyleStats.of(s), model.space.num_conv, model.config.num_classes
+    everything, clock = torch.arange(searched, device=s.device), Clock()
+    index = torch.zeros(512, dtype=torch.long, device=s.device)
+
+    def one_pass(width: int) -> None:
+        model.edits_of(width)(s[:1])(index[:width], s[0, :1].expand(width)).cpu()
+
+    width = clock.time("width", lambda: fastest_width(one_pass))
+    edits_of = clock.time("prepare", lambda: model.edits_of(width))
+
+    def differentiable(s: Tensor) -> Tensor:
+        return model.classifier(model.generator.synthesis(s).clamp(-1, 1))
+
+    # The shortcut chooses by all pictures, so its first half comes before the turns.
+    total = clock.time("screened", lambda: total_promise(differentiable, s.split(8), stats, classes, searched))
+    candidates = clock.time("screened", lambda: shortlist(total, keep)).to(s.device)
+    generator = torch.Generator().manual_seed(seed)
+    rows, passes, worst = [], 0, 0.0
+    for n in range(len(s)):
+        one = s[n : n + 1]
+        base = model.logits_of(one)
+        exact = clock.time("exact", lambda: effects_of(edits_of(one), base, one, stats, everything))  # noqa: B023
+        rows.append(exact)
+        drawn = [(int(i), n % 2) for i in torch.randperm(searched, generator=generator)[:sample]]
+
+        def one_at_a_time() -> list[Tensor]:
+            return [(model.logits_of(move(one, i, d, stats)) - base).cpu() for i, d in drawn]  # noqa: B023
+
+        slow = clock.time("one", one_at_a_time)
+        passes += len(drawn)
+        found = torch.stack([exact[d, i] for i, d in drawn])
+        worst = max(worst, float((torch.cat(slow) - found).abs().max()))
+        part = clock.time("screened", lambda: effects_of(edits_of(one), base, one, stats, candidates))  # noqa: B023
+        worst = max(worst, float((part - exact[:, candidates.cpu()]).abs().max()))
+        print(f"\rpicture {n + 1} of {len(s)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    labels = torch.cat([model.logits_of(part) for part in s.split(8)]).argmax(dim=1).cpu()
+    certificate = certify(torch.stack(rows), labels, candidates.cpu())
+    moves = 2 * searched * len(s)
+    one = clock.seconds["one"] / passes * moves
+    exact_s = clock.seconds["exact"] + clock.seconds["prepare"]
+    screened_s = clock.seconds["screened"] + clock.seconds["prepare"]
+    return {
+        "pictures": len(s),
+        "coordinates": searched,
+        "moves": moves,
+        "timed_one_at_a_time": passes,
+        "threads": torch.get_num_threads(),
+        "batch_size": width,
+        "one_at_a_time_s": one,
+        "exact_s": exact_s,
+        "exact_speedup": one / exact_s,
+        "largest_difference": worst,
+        "candidates": certificate.candidates,
+        "screened_s": screened_s,
+        "screened_speedup": one / screened_s,
+        "recall_at_20": certificate.recall_at_20,
+        "recall_per_picture": certificate.recall_per_picture,
+        "same_top_10": certificate.same_top_10,
+    }
+
+
+def main(args: list[str] | None = None) -> dict[str, float]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="model folder or Hub repository")
+    parser.add_argument("--data", type=Path, help="folder of pictures; random ones of the model without it")
+    parser.add_argument("--pictures", type=int, default=10)
+    parser.add_argument("--keep", type=int, default=50, help="coordinates that the shortcut keeps for each class")
+    parser.add_argument("--sample", type=int, default=50, help="moves timed one at a time on each picture")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    o = parser.parse_args(args)
+    model = StylEx.from_pretrained(o.model, device=o.device)
+    s = pictures_of(model, o.data, o.pictures, o.seed)
+    numbers = measure(model, s, o.keep, o.sample, o.seed)
+    per_move, n = 1e3 / numbers["moves"], numbers
+    print(f"{n['pictures']} pictures, {n['moves']:,} moves, {n['threads']} threads, {n['batch_size']} copies at once")
+    print("| way | moves made | seconds | ms for each move | speed-up |\n| --- | --- | --- | --- | --- |")
+    for name, made, seconds, speedup in (
+        ("one at a time", n["moves"], n["one_at_a_time_s"], 1.0),
+        ("exact", n["moves"], n["exact_s"], n["exact_speedup"]),
+        ("screened", 2 * n["candidates"] * n["pictures"], n["screened_s"], n["screened_speedup"]),
+    ):
+        print(f"| {name} | {made:,} | {seconds:.1f} | {seconds * per_move:.2f} | {speedup:.1f} |")
+    print(
+        f"largest difference to one at a time {n['largest_difference']:.1e} of a logit; screened: recall@20 "
+        f"{n['recall_at_20']:.3f}, of single pictures {n['recall_per_picture']:.3f}, same top 10 for "
+        f"{n['same_top_10']:.0%} of the classes"
+    )
+    if o.json:
+        o.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    return numbers
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The numbers of a model card, each worked out once more, picture by picture."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylex import Direction, ModelError, StylEx, losses, metrics
+from stylex.classifier import wrap
+from stylex.images import to_pil
+from stylex.perceptual import EfficientNetLite0
+from train.data import DataError, Pictures, load_folder, to_float
+from train.evaluate import evaluate, fingerprint, main
+
+NAMES = ["plain", "spotted"]
+KEYS = {
+    "n",
+    "classifier_accuracy",
+    "second_classifier_accuracy",
+    "agreement",
+    "second_agreement",
+    "retrieval",
+    "retrieval_among",
+    "visibility",
+    "mean_abs_delta_prob",
+    "l1",
+    "perceptual",
+    "kid",
+    "sufficiency",
+    "sufficiency_at_10_by_target",
+    "second_sufficiency",
+    "shift",
+    "seed",
+    "revision",
+    "class_names",
+}
+RATES = {"sufficiency", "second_sufficiency"}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model) -> StylEx:
+    """The tiny model, turned around so that it often keeps the class, and a judge to whom spotted means dark."""
+    model = copy.copy(tiny_model)
+    model.generator = copy.deepcopy(tiny_model.generator)
+    model.generator.affine.class_weight.data.neg_()
+    model.judge = wrap(
+        lambda x: torch.stack([x.mean(dim=(1, 2, 3)), x.mean(dim=(1, 2, 3)) * 0 + 0.45], dim=1),
+        NAMES,
+        16,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def parts(model, pictures) -> Pictures:
+    """Twelve photographs, and twelve pictures that the model drew itself, which it knows better."""
+    found = load_folder(pictures, 16)
+    found = found.subset(torch.arange(0, 60, 5))
+    plain = torch.linspace(0, 1, 12)
+    drawn = model.synthesize(model.sample(torch.stack([plain, 1 - plain], dim=1), seed=1))
+    levels = ((drawn + 1) * 127.5).round().to(torch.uint8)
+    labels = model.logits(drawn).argmax(1)
+    return Pictures(torch.cat([found.x, levels]), torch.cat([found.labels, labels]), found.paths * 2, NAMES)
+
+
+@pytest.fixture(scope="module")
+def numbers(model, parts) -> dict:
+    return evaluate(model, parts, batch_size=7)
+
+
+def one_by_one(model: StylEx, parts: Pictures) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """(x, s, x_rec) of each picture, alone."""
+    rows = []
+    for picture in parts.x:
+        x = to_float(picture[None])
+        s = model.styles(model.encode(x))
+        rows.append((x, s, model.synthesize(s)))
+    return rows
+
+
+def says(classifier, x: torch.Tensor) -> int:
+    return int(classifier(x)[0].argmax())
+
+
+def share(hits: list[bool]) -> float:
+    return sum(hits) / len(hits)
+
+
+def close(value: float) -> object:
+    return pytest.approx(value, abs=6e-5)  # rounded to four places
+
+
+def test_the_keys_are_those_of_the_format(numbers):
+    assert set(numbers) == KEYS
+    for name in RATES:
+        assert list(numbers[name]) == [str(k) for k in range(1, 21)]
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+    assert (numbers["n"], numbers["shift"], numbers["seed"], numbers["class_names"]) == (24, 1.0, 0, NAMES)
+
+
+def test_accuracy_and_agreement_count_pictures(model, parts, numbers):
+    rows = one_by_one(model, parts)
+    for prefix, c in (("", model.classifier), ("second_", model.judge)):
+        right = [says(c, x) == int(label) for (x, _, _), label in zip(rows, parts.labels, strict=True)]
+        kept = [says(c, x) == says(c, x_rec) for x, _, x_rec in rows]
+        assert numbers[f"{prefix}classifier_accuracy"] == close(share(right))
+        assert numbers[f"{prefix}agreement"] == close(share(kept))
+        assert 0 < share(kept) < 1
+
+
+def test_the_distances_are_means_over_pictures(model, parts, numbers):
+    rows = one_by_one(model, parts)
+    drift = [(model.classify(x) - model.classify(x_rec)).abs().mean().item() for x, _, x_rec in rows]
+    pixel = [(x - x_rec).abs().mean().item() for x, _, x_rec in rows]
+    network = EfficientNetLite0()
+    look = [losses.perceptual(network(x), network(x_rec)).item() for x, _, x_rec in rows]
+    assert numbers["mean_abs_delta_prob"] == pytest.approx(sum(drift) / 24, abs=1e-3)
+    assert numbers["l1"] == close(sum(pixel) / 24)
+    assert numbers["perceptual"] == pytest.approx(sum(look) / 24, abs=2e-4)
+    embedded = [torch.cat([network.embed(row[i]) for row in rows]) for i in (0, 2)]
+    assert numbers["kid"] == pytest.approx(metrics.kid(*embedded), rel=1e-2, abs=2e-5)
+
+
+def test_retrieval_asks_whether_a_reconstruction_is_nearest_to_its_own_picture(model, parts, numbers):
+    network = EfficientNetLite0()
+    rows = [(network(x), network(x_rec)) for x, _, x_rec in one_by_one(model, parts)]
+    found = []
+    for n, (_, own) in enumerate(rows):
+        distances = [losses.perceptual(maps, own).item() for maps, _ in rows]
+        found.append(distances.index(min(distances)) == n)
+    assert numbers["retrieval"] == close(share(found))
+    assert numbers["retrieval_among"] == 24
+
+
+def ends(model: StylEx, s: torch.Tensor, moves, shift: float) -> torch.Tensor:
+    """s with each coordinate on its way to the end of its range."""
+    s = s.clone()
+    for index, direction in moves:
+        end = model.stats.s_max[index] if direction == Direction.UP else model.stats.s_min[index]
+        s[0, index] += shift * (end - s[0, index])
+    return s
+
+
+@pytest.mark.parametrize("shift", [1.0, 1.5])
+def test_sufficiency_and_visibility_count_pairs(model, parts, numbers, shift):
+    """Pairs of a picture and the class it is not: do k attributes towards it, moved together, make it the decision?"""
+    said = numbers if shift == 1.0 else evaluate(model, parts, shift=shift)
+    flips = {k: [] for k in (1, 2, 3, 10, 20)}  # there are three attributes towards each class
+    second = {k: [] for k in flips}
+    at_10, seen = {name: [] for name in NAMES}, []
+    for _, s, x_rec in one_by_one(model, parts):
+        target = 1 - says(model.classifier, x_rec)
+        moves = [(a.index, a.direction) for a in model.attributes if a.target == NAMES[target]]
+        for k in flips:
+            moved = model.synthesize(ends(model, s, moves[:k], shift))
+            flips[k].append(says(model.classifier, moved) == target)
+            if says(model.judge, x_rec) != target:
+                second[k].append(says(model.judge, moved) == target)
+        at_10[NAMES[target]].append(flips[10][-1])
+        for one in moves[:5]:
+            x_moved = model.synthesize(ends(model, s, [one], shift))
+            levels = [torch.tensor(list(to_pil(x).get_flattened_data()), dtype=torch.int) for x in (x_rec, x_moved)]
+            changed = (levels[0] - levels[1]).abs().amax(dim=1) > 16
+            seen.append(changed.float().mean().item() >= 0.01)
+    for k in flips:
+        assert said["sufficiency"][str(k)] == close(share(flips[k]))
+        assert said["second_sufficiency"][str(k)] == close(share(second[k]))
+    assert said["sufficiency_at_10_by_target"] == {name: close(share(v)) for name, v in at_10.items() if v}
+    assert said["visibility"] == close(share(seen))
+    assert said["shift"] == shift
+    assert len(set(said["sufficiency"].values())) > 1
+
+
+def test_how_the_pictures_are_cut_into_batches_does_not_matter(model, parts, numbers):
+    again = evaluate(model, parts, batch_size=24)
+    assert set(again) == set(numbers)
+    for name, value in numbers.items():
+        assert again[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, float) else value), name
+
+
+def test_a_shift_of_nothing_shows_nothing_and_decides_nothing(model, parts):
+    said = evaluate(model, parts, shift=0.0)
+    assert said["visibility"] == 0
+    assert set(said["sufficiency"].values()) == {0}
+    assert set(said["second_sufficiency"].values()) == {0}
+
+
+def test_the_revision_names_the_weights(model, parts, numbers):
+    assert numbers["revision"] == fingerprint(model.modules())
+    other = copy.copy(model)
+    other.encoder = copy.deepcopy(model.encoder)
+    next(other.encoder.parameters()).data.add_(0.5)
+    assert evaluate(other, parts.subset(torch.tensor([0, 5, 12, 13])))["revision"] != numbers["revision"]
+
+
+def test_what_cannot_be_asked_is_left_out(tiny_model, parts):
+    said = evaluate(tiny_model, parts)  # no judge
+    assert set(said) == {key for key in KEYS if not key.startswith("second_")}
+    bare = copy.copy(tiny_model)
+    bare.attributes = []
+    assert set(evaluate(bare, parts)) == set(said) - {"sufficiency", "sufficiency_at_10_by_target", "visibility"}
+
+
+def test_a_judge_that_sees_every_target_already_leaves_nothing_to_count(model, parts):
+    """Then there is no rate, and JSON has no word for 0 / 0."""
+    contrary = copy.copy(model)
+    contrary.judge = wrap(lambda x: -model.classifier(x * 2 - 1), NAMES, 16, mean=(0, 0, 0), std=(1, 1, 1))
+    said = evaluate(contrary, parts)
+    json.dumps(said, allow_nan=False)
+    assert "second_sufficiency" not in said
+    assert "sufficiency" in said
+
+
+# The script.
+
+
+def test_the_numbers_are_written_and_printed(model_folder, pictures, tmp_path, capsys):
+    output = tmp_path / "new" / "metrics.json"
+    main(["--model", str(model_folder), "--data", str(pictures), "--split", "val", "--output", str(output)])
+    said = json.loads(output.read_text(encoding="utf-8"))
+    model, val = StylEx.from_pretrained(model_folder), load_folder(pictures, 16, "val")
+    assert said == evaluate(model, val)
+    assert said["n"] == len(val) < 60
+    assert json.loads(capsys.readouterr().out) == said
+
+
+def test_all_pictures_of_the_folder_are_measured_unless_asked_otherwise(model_folder, make_pictures, tmp_path):
+    folder = make_pictures(count=3)
+    main(["--model", str(model_folder), "--data", str(folder), "--output", str(tmp_path / "metrics.json")])
+    assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["n"] == 6
+
+
+def test_another_folder_and_a_missing_model_are_refused(model_folder, make_pictures, tmp_path):
+    folder = make_pictures(count=2)
+    (folder / "plain").rename(folder / "striped")
+    given = ["--data", str(folder), "--output", str(tmp_path / "metrics.json")]
+    with pytest.raises(DataError, match="has the classes spotted, striped, the model plain, spotted; they must be"):
+        main(["--model", str(model_folder), *given])
+    with pytest.raises(ModelError, match=r"nothing is neither a folder nor a repository name"):
+        main(["--model", str(tmp_path / "nothing"), *given])
+    assert not Path(tmp_path / "metrics.json").exists()
