@@ -18,11 +18,17 @@ from .stylespace import Direction, StyleStats, move
 
 # The source of an attribute searched on the pictures of all other classes.
 REST = "rest"
+# Fields that older files do not have.
+OPTIONAL_NUMBERS = ("visible_share", "delta_logit_std")
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`."""
+    """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`.
+
+    Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
+    decision flips, and the share on which a person sees the change. `name` is for a person to fill in.
+    """
 
     index: int
     layer: str
@@ -35,6 +41,7 @@ class Attribute:
     images_share: float
     visible_share: float | None = None
     name: str | None = None
+    delta_logit_std: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "direction": self.direction.name.lower()}
@@ -49,7 +56,7 @@ class Attribute:
         if not isinstance(row, dict):
             raise ValueError(f"is {row!r}; it must be an object")
         known = {f.name for f in fields(cls)}
-        if missing := sorted(known - {"name", "visible_share"} - set(row)):
+        if missing := sorted(known - {"name", *OPTIONAL_NUMBERS} - set(row)):
             raise ValueError(f"key {missing[0]} is missing")
         if unknown := sorted(set(row) - known):
             raise ValueError(f"key {unknown[0]} is unknown")
@@ -59,9 +66,9 @@ class Attribute:
         for key in ("layer", "source", "target", "name"):
             if not isinstance(row.get(key), str) and (key != "name" or row.get(key) is not None):
                 raise ValueError(f"{key} is {row[key]!r}; it must be a text")
-        for key in ("delta_logit", "delta_prob", "images_share", "visible_share"):
+        for key in ("delta_logit", "delta_prob", "images_share", *OPTIONAL_NUMBERS):
             value = row.get(key)
-            if value is None and key == "visible_share":
+            if value is None and key in OPTIONAL_NUMBERS:
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
                 raise ValueError(f"{key} is {value!r}; it must be a number")

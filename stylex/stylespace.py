@@ -6,7 +6,7 @@ never written down, so `locate` and `index` are right for every resolution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -96,6 +96,24 @@ class StyleStats:
     def of(cls, s: Tensor) -> StyleStats:
         """Statistics of `s` [N, S]."""
         return cls(s.amin(0), s.amax(0), s.mean(0), s.std(0, unbiased=False), s.shape[0])
+
+    @classmethod
+    def over(cls, parts: Iterable[Tensor]) -> StyleStats:
+        """Statistics of styles that come a few pictures at a time, [n, S]."""
+        low = high = total = squares = None
+        count = 0
+        for s in parts:
+            exact = s.double()
+            low = s.amin(0) if low is None else torch.minimum(low, s.amin(0))
+            high = s.amax(0) if high is None else torch.maximum(high, s.amax(0))
+            total = exact.sum(0) if total is None else total + exact.sum(0)
+            squares = exact.square().sum(0) if squares is None else squares + exact.square().sum(0)
+            count += len(s)
+        if low is None or high is None or total is None or squares is None:
+            raise ValueError("there are no pictures to take statistics of")
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        return cls(low, high, mean.float(), std.float(), count)
 
 
 def move(

@@ -83,6 +83,7 @@ def test_leaves_are_leaves(name):
         ("selection", {"stylespace"}),
         ("edits", {"generator", "layers"}),
         ("screening", {"attfind", "selection", "stylespace"}),
+        ("shards", {"attfind", "selection", "stylespace"}),
         ("generator", {"component", "config", "layers", "stylespace"}),
         ("encoder", {"component", "config", "layers"}),
         ("discriminator", {"component", "config", "layers"}),

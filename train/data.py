@@ -49,19 +49,16 @@ def in_validation(path: Path) -> bool:
     return int.from_bytes(digest[:4], "big") % 100 < VALIDATION_PERCENT
 
 
-def load_folder(
-    folder: str | Path, resolution: int, split: Split = "all", class_names: list[str] | None = None
-) -> Pictures:
-    """Read a folder with one sub-folder of pictures for each class.
-
-    Broken pictures are named on stderr and left out.
+def list_folder(
+    folder: str | Path, split: Split = "all", class_names: list[str] | None = None
+) -> tuple[list[tuple[Path, int]], list[str]]:
+    """Pictures of a folder with one sub-folder for each class, unread: path and class of each, and the class names.
 
     Args:
         class_names: the classes that have to be there, in this order; None for any.
 
     Raises:
-        DataError: if the folder is missing or empty, has fewer than two classes or other ones than `class_names`, or a
-            class with no picture left.
+        DataError: if the folder is missing or empty, or has fewer than two classes or other ones than `class_names`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -78,15 +75,28 @@ def load_folder(
             f"{folder} has the classes {', '.join(names)}, the model {', '.join(class_names)}; they must be the same"
         )
     files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)]
-    files = [(p, k) for p, k in files if split == "all" or in_validation(p) == (split == "val")]
+    return [(p, k) for p, k in files if split == "all" or in_validation(p) == (split == "val")], names
 
-    pictures, kept, broken = [], [], []
+
+def readable(
+    files: list[tuple[Path, int]], resolution: int, folder: str | Path, names: list[str], split: Split
+) -> Iterator[tuple[Path, int, Tensor]]:
+    """Path, class and picture [1, 3, R, R] uint8 of each file, read one after the other.
+
+    Broken pictures are named on stderr and left out.
+
+    Raises:
+        DataError: at the end, if a class has no picture left.
+    """
+    broken, seen = [], set()
     for path, label in files:
         try:
-            pictures.append(to_uint8([path], resolution))
-            kept.append((path, label))
+            picture = to_uint8([path], resolution)
         except ImageError as error:
             broken.append(str(error))
+            continue
+        seen.add(label)
+        yield path, label, picture
     if broken:
         print(
             f"{len(broken)} of {len(files)} pictures cannot be read and are left out:",
@@ -95,11 +105,19 @@ def load_folder(
             file=sys.stderr,
         )
     for k, name in enumerate(names):
-        if not any(label == k for _, label in kept):
+        if k not in seen:
             raise DataError(
                 f"class {name} of {folder} has no readable picture in the {split} part; add some or remove the folder"
             )
-    return Pictures(torch.cat(pictures), torch.tensor([k for _, k in kept]), [p for p, _ in kept], names)
+
+
+def load_folder(
+    folder: str | Path, resolution: int, split: Split = "all", class_names: list[str] | None = None
+) -> Pictures:
+    """Read a folder with one sub-folder of pictures for each class; see `list_folder` and `readable`."""
+    files, names = list_folder(folder, split, class_names)
+    paths, labels, pictures = zip(*readable(files, resolution, folder, names, split), strict=True)
+    return Pictures(torch.cat(pictures), torch.tensor(labels), list(paths), names)
 
 
 def epochs(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Tensor]:

@@ -1,14 +1,23 @@
 """Search the style coordinates that change the classifier's mind, and store them in the model folder.
 
-python train/find_attributes.py --model runs/leaves/model --data ../shared/data/leaves
+    python train/find_attributes.py --model runs/leaves/model --data ../shared/data/leaves
+
+What is measured is kept beside the model folder. A run that was killed goes on where it was, several may work at once
+(`accelerate launch`, or `--shard 0/8` to `--shard 7/8`), and with other options for the choice it is ranked anew
+without being measured again. docs/attfind.md tells more.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -16,18 +25,34 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylex import metrics
-from stylex.attfind import REST, Attribute, effect_table
-from stylex.explain import promise
-from stylex.files import ModelError
+from stylex import metrics, shards
+from stylex.attfind import REST, Attribute, fastest_width
+from stylex.files import ModelError, fingerprint, write_json
+from stylex.images import to_uint8
 from stylex.model import StylEx
-from stylex.selection import EXPLAINED, select_one_vs_rest, select_two_class, unstable
+from stylex.screening import Certificate, certify, shortlist, total_promise
+from stylex.selection import (
+    EXPLAINED,
+    Accept,
+    Move,
+    Rule,
+    realistic,
+    select,
+    select_image_fraction,
+    select_two_class,
+    unstable,
+)
+from stylex.shards import InMemory, Measured, Plan, ShardedEffects, ShardError
 from stylex.stylespace import Direction, StyleStats, move
-from train.data import DataError, Split, load_folder, to_float
+from train.data import DataError, Split, list_folder, readable, to_float
 from train.options import parse
 
-# Pictures on which the visibility of a move is judged.
-VISIBILITY_PICTURES = 32
+# The discriminator judges a move at twice its length, where faults show (the notebook's shift_size).
+DISCRIMINATOR_SHIFT = 2.0
+# Pictures that go through the encoder at once.
+ENCODED = 32
+# Pictures on which the shortcut is checked are the first of those searched, so the classes take turns in them too.
+CERTIFIED = 10
 
 
 @dataclass
@@ -41,14 +66,28 @@ class Options:
         images: pictures searched, as many of each class as there are.
         count: attributes kept for each target class.
         candidates: 0 moves every coordinate of every picture. N moves only the N whose gradient promises most, for
-            each target: much faster, and not guaranteed to find the same.
+            each target: much faster, and not guaranteed to find the same. How much of an exhaustive search it keeps is
+            measured on `certify` pictures.
+        certify: see candidates; 0 to believe it unseen.
         shift: how far a coordinate moves; 1 is the end of its range over all pictures of the split.
+        rule: accumulated (the published notebook), single (the paper's Algorithm 1) or image_fraction (by the number of
+            pictures changed).
         explained: logits of effect after which a picture counts as explained.
+        effect_threshold: by image_fraction, and to the discriminator: logits of effect that count as a change.
+        min_fraction: by image_fraction, an attribute changes at least this share of the pictures.
         unstable_threshold: a picture on which more than `unstable_count` effects pass this many logits has no say.
         unstable_count: see unstable_threshold.
         min_visible: keep only moves that a person can see on at least this share of the pictures; 0 keeps all.
-        batch_size: moved copies per pass.
+        discriminator: reject coordinates whose move changes the discriminator's score by more than this; 0 asks it
+            nothing (the notebook has 0.2).
+        target: search towards this class alone, and leave the attributes of others as they are; empty for every class.
+        source: with target, search on the pictures of this class alone; empty for all others.
+        batch_size: moved copies per pass; 0 tries what is fastest.
         seed: of the choice of pictures.
+        effects: folder for what is measured; empty for one beside the model folder, named after both.
+        shard_size: pictures in one file of it.
+        shard: i/n computes only the i-th of n parts, i from 0 to n - 1, for a job array; the last one to finish, or a
+            run without it, ranks. Empty for all, or this process's part under accelerate launch.
     """
 
     model: str
@@ -57,13 +96,26 @@ class Options:
     images: int = 250
     count: int = 20
     candidates: int = 0
+    certify: int = CERTIFIED
     shift: float = 1.0
+    rule: Literal["accumulated", "single", "image_fraction"] = "accumulated"
     explained: float = EXPLAINED
+    effect_threshold: float = 0.2
+    min_fraction: float = 0.03
     unstable_threshold: float = 2.0
     unstable_count: int = 750
     min_visible: float = 0.5
-    batch_size: int = 32
+    discriminator: float = 0.0
+    target: str = ""
+    source: str = ""
+    batch_size: int = 0
     seed: int = 0
+    effects: str = ""
+    shard_size: int = 8
+    shard: str = ""
+
+
+# Pictures.
 
 
 def styles_of(model: StylEx, x: Tensor, batch_size: int) -> Tensor:
@@ -82,98 +134,261 @@ def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
     return order[turns[order].argsort(stable=True)][:count]
 
 
-def visible_share(model: StylEx, s: Tensor, moves: list[tuple[int, Direction]], shift: float) -> Tensor:
-    """On which share of the pictures s [N, S] a person can see each move: [len(moves)]."""
-    assert model.stats is not None
-    before = model.synthesize(s)
-    shares = [
-        metrics.visible(before, model.synthesize(move(s, i, d, model.stats, shift))).float().mean() for i, d in moves
-    ]
-    return torch.stack(shares)
+# The table of effects.
 
 
-def visible_moves(
-    model: StylEx, effect: Tensor, s: Tensor, others: Tensor, target: int, candidates: Tensor, o: Options
-) -> Tensor:
-    """Which moves enough people would see on the pictures `others` [N] bool: [2, M] bool.
+def differentiable(model: StylEx) -> Callable[[Tensor], Tensor]:
+    """`model.logits_of`, with gradients flowing through it."""
+    return lambda s: model.classifier(model.generator.synthesis(s, noise="const").clamp(-1, 1))
 
-    Only moves that could be chosen are drawn, the best 8 * count; the rest count as invisible.
-    """
-    seen = torch.zeros(effect.shape[1:3], dtype=torch.bool)
-    gain = effect[others][..., target].clamp(min=0).mean(dim=0).flatten()  # [2M]
-    top = gain.topk(min(8 * o.count, len(gain))).indices
-    best = top[gain[top] > 0].tolist()
-    moves = [(int(candidates[i % len(candidates)]), Direction(i // len(candidates))) for i in best]
-    if moves:
-        shares = visible_share(model, s[others][:VISIBILITY_PICTURES], moves, o.shift)
-        seen.view(-1)[best] = shares >= o.min_visible
-    return seen
+
+def candidates_of(model: StylEx, parts: Iterable[Tensor], stats: StyleStats, o: Options) -> Tensor:
+    """The coordinates to move, [M]; `parts` are styles [n, S] and are read only where a gradient has to be taken."""
+    searched = model.space.num_conv
+    if not o.candidates:
+        return torch.arange(searched)
+    total = total_promise(differentiable(model), parts, stats, len(model.class_names), searched, o.shift)
+    return shortlist(total, o.candidates)
+
+
+def width_of(model: StylEx, s: Tensor, o: Options) -> int:
+    """How many copies of s [1, S] go through the generator at once."""
+    if o.batch_size:
+        return o.batch_size
+    index = torch.zeros(512, dtype=torch.long, device=s.device)
+
+    def run(width: int) -> None:
+        model.edits_of(width, visible=True)(s)(index[:width], s[0, :1].expand(width)).cpu()
+
+    return fastest_width(run)
 
 
 def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
-    """Attributes of `model` from uint8 pictures x [N, 3, R, R], the best of every target first."""
+    """Attributes of `model` from uint8 pictures x [N, 3, R, R] in memory, the best of every target first."""
     assert model.stats is not None
-    s = styles_of(model, x, o.batch_size)
-    with torch.no_grad():
-        logits = torch.cat([model.logits_of(part) for part in s.split(o.batch_size)]).cpu()
-    labels = logits.argmax(1)
+    s = styles_of(model, x, ENCODED)
+    candidates = candidates_of(model, s.split(8), model.stats, o)
     names = model.class_names
-    for k, name in enumerate(names):
-        if not (labels == k).any() or (labels == k).all():
-            amount = "every" if (labels == k).all() else "no"
-            raise DataError(
-                f"{amount} reconstruction is {name} to the classifier: there is nothing to compare; give more pictures"
-            )
-    candidates = torch.arange(model.space.num_conv)
-    if o.candidates:
-        found = [promise(model, s, target, o.shift).cpu() for target in range(len(names))]
-        best = [
-            p[labels != t].mean(dim=0).amax(dim=0).topk(min(o.candidates, p.shape[2])).indices
-            for t, p in enumerate(found)
-        ]
-        candidates = torch.cat(best).unique()
+    plan = Plan("", [""] * len(s), candidates, model.stats, len(names), o.shift, width_of(model, s[:1], o), len(s))
+    check_decisions(torch.cat([model.logits_of(part) for part in s.split(ENCODED)]).cpu(), names)
+    with tqdm(total=len(s), desc="AttFind", unit="picture") as bar:
+        edits_of = model.edits_of(plan.batch_size, visible=True)
+        tensors = shards.effects_of_shard(plan, s, model.logits_of, edits_of, bar.update)
+    return rank(model, InMemory(tensors), plan, o, lambda rows: (s[rows], model.classify(to_float(x[rows]))))
 
-    def bar(pictures: Iterator[int]) -> Iterator[int]:
-        return tqdm(pictures, total=len(s), desc="AttFind", unit="picture")
 
-    effect = effect_table(
-        model.logits_of,
-        s,
-        model.stats,
-        candidates=candidates,
-        shift=o.shift,
-        edits_of=model.edits_of(o.batch_size),
-        progress=bar,
-    )
-    # Unstable pictures have no say in what is chosen; what is reported of a move is what it did on all of them.
-    stable = effect.clone()
-    stable[unstable(effect, len(names), o.unstable_threshold, o.unstable_count)] = 0
-    seen = [torch.ones(effect.shape[1:3], dtype=torch.bool)] * len(names)
-    if o.min_visible:
-        seen = [visible_moves(model, stable, s, labels != t, t, candidates, o) for t in range(len(names))]
+class Folder:
+    """The pictures of the command line, and the styles they get."""
 
-    lists: dict[int, list[tuple[int, Direction]]] = {}
-    if len(names) == 2:
-        # One list for both ways: a move has to show in either direction.
-        both = seen[0] & seen[1].flip(0)
-        shown = stable * (both | both.flip(0)).unsqueeze(-1)
-        towards_0 = [(m, d) for m, d in select_two_class(shown, labels, o.count, o.explained) if both[d, m]]
-        lists = {0: towards_0, 1: [(m, d.opposite) for m, d in towards_0]}
+    def __init__(self, model: StylEx, o: Options) -> None:
+        self.model, self.o, self.root = model, o, Path(o.data)
+        self.files, self.names = list_folder(o.data, o.split, model.class_names)
+
+    def key(self) -> str:
+        """Names everything that the effects follow from: networks, pictures and options."""
+        model, o = self.model, self.o
+        sizes = [(str(p.relative_to(self.root)), p.stat().st_size) for p, _ in self.files]
+        chosen = [o.split, o.images, o.candidates, o.shift, o.batch_size, o.seed, o.shard_size]
+        text = json.dumps([model.classifier.config_dict(), sizes, chosen])
+        networks = fingerprint([model.generator, model.encoder, model.classifier])
+        return hashlib.sha256((networks + text).encode()).hexdigest()[:12]
+
+    def plan(self, key: str) -> Plan:
+        """Statistics over the whole part, and the choice of pictures and coordinates."""
+        model, o = self.model, self.o
+        paths, labels = [], []
+
+        def encoded() -> Iterator[Tensor]:
+            batch = []
+            found = readable(self.files, model.resolution, o.data, self.names, o.split)
+            for path, label, x in tqdm(found, desc="statistics", total=len(self.files), unit="picture"):
+                paths.append(str(path.relative_to(self.root)))
+                labels.append(label)
+                batch.append(x)
+                if len(batch) == ENCODED:
+                    yield styles_of(model, torch.cat(batch), ENCODED).cpu()
+                    batch.clear()
+            if batch:
+                yield styles_of(model, torch.cat(batch), ENCODED).cpu()
+
+        stats = StyleStats.over(encoded())
+        chosen = [paths[i] for i in balanced(torch.tensor(labels), o.images, o.seed).tolist()]
+        parts = (self.styles(chosen[i : i + 8]) for i in range(0, len(chosen), 8))
+        candidates = candidates_of(model, parts, stats, o)
+        width = width_of(model, self.styles(chosen[:1]), o)
+        return Plan(key, chosen, candidates, stats, len(self.names), o.shift, width, o.shard_size)
+
+    def pictures(self, paths: Sequence[str]) -> Tensor:
+        """[n, 3, R, R] in [-1, 1]."""
+        return to_float(to_uint8([self.root / p for p in paths], self.model.resolution)).to(self.model.device)
+
+    def styles(self, paths: Sequence[str]) -> Tensor:
+        """[n, S]."""
+        return torch.cat([self.model.styles(self.model.encode(x)) for x in self.pictures(paths).split(ENCODED)])
+
+
+def part_of(shard: str) -> tuple[int, int]:
+    """Which part of the shards is ours, and of how many: from `--shard i/n`, or from the launcher.
+
+    Raises:
+        DataError: if it is not i/n with i from 0 to n - 1.
+    """
+    if not shard:
+        return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    try:
+        number, count = map(int, shard.split("/"))
+    except ValueError:
+        number, count = -1, 0
+    if not 0 <= number < count:
+        raise DataError(f"shard is {shard!r}; use i/n with i from 0 to n - 1, for instance 0/4")
+    return number, count
+
+
+def measure(
+    model: StylEx, plan: Plan, folder: Path, styles: Callable[[Sequence[str]], Tensor], part: tuple[int, int]
+) -> None:
+    """Compute what is missing of our part of a plan."""
+    mine = shards.missing(plan, folder, range(part[0], plan.shards, part[1]))
+    for number in mine:
+        if plan.path(folder, number).exists():
+            print(f"{plan.path(folder, number)} is cut short or of another search; computing it again", file=sys.stderr)
+    if not mine:
+        return
+    total = sum(len(plan.rows(n)) for n in mine)
+    edits_of = model.edits_of(plan.batch_size, visible=True)
+    with tqdm(total=total, desc="AttFind", unit="picture") as bar:
+        shards.compute(plan, folder, mine, styles, model.logits_of, edits_of, bar.update)
+
+
+# The choice.
+
+
+def check_decisions(logits: Tensor, names: Sequence[str]) -> None:
+    """Refuse logits [N, K] that leave nothing to compare."""
+    labels = logits.argmax(dim=1)
+    if (labels == labels[0]).all():
+        why = "the classifier says the same of every picture, so look at the classifier first"
+        if len(logits) > 1 and not torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-5):
+            why = "give more pictures"
+        raise DataError(
+            f"every reconstruction is {names[int(labels[0])]} to the classifier: there is nothing to compare; {why}"
+        )
+
+
+def class_number(name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        raise DataError(f"there is no class {name!r}; this classifier knows {', '.join(names)}")
+    return names.index(name)
+
+
+def visible_shares(effects: Measured, masks: Sequence[Tensor]) -> list[Tensor]:
+    """On which share of the pictures of each mask [N] bool a person sees each move: [2, M]."""
+    counts: list[Tensor | float] = [0.0] * len(masks)
+    start = 0
+    for changed in effects.changed():
+        seen = changed >= metrics.VISIBLE_SHARE
+        for i, mask in enumerate(masks):
+            counts[i] = counts[i] + seen[mask[start : start + len(seen)]].sum(dim=0)
+        start += len(seen)
+    return [torch.as_tensor(c) / mask.sum().clamp(min=1) for c, mask in zip(counts, masks, strict=True)]
+
+
+def realism(model: StylEx, plan: Plan, pictures: Callable[[Tensor], tuple[Tensor, Tensor]]):
+    """How far each of some pictures' score by the discriminator changes with a move, for `selection.realistic`.
+
+    One picture at a time, because the discriminator compares those of a batch with each other.
+    """
+    judge = model.discriminator
+    if judge is None:
+        raise DataError("this model was saved without its discriminator; use --discriminator 0")
+
+    @torch.no_grad()
+    def gap(rows: Tensor, position: int, direction: Direction) -> Tensor:
+        found = []
+        for s, probs in zip(*(t.split(1) for t in pictures(rows)), strict=True):
+            moved = move(s, int(plan.candidates[position]), direction, plan.stats, DISCRIMINATOR_SHIFT)
+            x = model.synthesize(moved)
+            found.append((judge(model.synthesize(s), probs) - judge(x, model.classify(x))).abs())
+        return torch.cat(found).cpu()
+
+    return gap
+
+
+def rank(
+    model: StylEx,
+    effects: Measured,
+    plan: Plan,
+    o: Options,
+    pictures: Callable[[Tensor], tuple[Tensor, Tensor]],
+) -> list[Attribute]:
+    """The attributes that a table of effects holds, the best of every target first.
+
+    Args:
+        pictures: numbers of pictures -> their styles [n, S] and probabilities [n, K]; asked by the discriminator only.
+
+    Raises:
+        DataError: if there is no such class, or nothing to compare.
+    """
+    names, labels = model.class_names, effects.logits.argmax(dim=1)
+    check_decisions(effects.logits, names)
+    stable = ~unstable(effects, len(names), o.unstable_threshold, o.unstable_count)
+    jobs = [(REST, k) for k in range(len(names))]
+    if o.source and not o.target:
+        raise DataError("source needs a target: --target NAME")
+    if o.target:
+        target = class_number(o.target, names)
+        if o.source:
+            class_number(o.source, names)
+        jobs = [(o.source or REST, target)]
+    masks = [labels != t if source == REST else labels == names.index(source) for source, t in jobs]
+    shares = visible_shares(effects, masks)
+    two_class = len(jobs) == len(names) == 2 and o.rule != "image_fraction"
+    shown = [share >= o.min_visible for share in shares]
+    if two_class:  # one list for both ways, so a move has to show in either direction
+        both = shown[0] & shown[1].flip(0)
+        shown = [both, both.flip(0)]
+    by_target = {t: mask for (_, t), mask in zip(jobs, shown, strict=True)}
+    gap = realism(model, plan, pictures) if o.discriminator else None
+
+    def accept_on(rows: Tensor) -> Accept:
+        real: Accept | None = None
+        if gap is not None:
+            real = realistic(effects, gap, rows=rows, effect_threshold=o.effect_threshold, threshold=o.discriminator)
+
+        def accept(position: int, direction: Direction, target: int) -> bool:
+            seen = bool(by_target[target][direction, position])
+            return seen and (real is None or real(position, direction, target))
+
+        return accept
+
+    lists: list[list[Move]] = []
+    rule: Rule = "single" if o.rule == "single" else "accumulated"
+    if two_class:
+        towards_0 = select_two_class(
+            effects, labels, o.count, o.explained, rule=rule, rows=stable, accept=accept_on(stable)
+        )
+        lists = [towards_0, [(m, d.opposite) for m, d in towards_0]]
     else:
-        for t, mask in enumerate(seen):
-            lists[t] = select_one_vs_rest(stable * mask.unsqueeze(-1), labels, t, o.count, o.explained)
-
+        for (_, target), mask in zip(jobs, masks, strict=True):
+            rows = mask & stable
+            if o.rule == "image_fraction":
+                found = select_image_fraction(
+                    effects, target, o.count, o.effect_threshold, o.min_fraction, rows=rows, accept=accept_on(rows)
+                )
+            else:
+                found = select(effects, target, o.count, o.explained, rule=rule, rows=rows, accept=accept_on(rows))
+            lists.append(found)
     old = {(a.index, a.direction, a.target): a.name for a in model.attributes}
     attributes = []
-    for rank in range(o.count):
-        for target, chosen in lists.items():
-            if rank >= len(chosen):
+    for place in range(o.count):
+        for (source, target), mask, share, chosen in zip(jobs, masks, shares, lists, strict=True):
+            if place >= len(chosen):
                 continue
-            m, direction = chosen[rank]
-            others = labels != target
-            before = logits[others]
-            after = before + effect[others, direction, m]
-            index = int(candidates[m])
+            m, direction = chosen[place]
+            before = effects.logits[mask]
+            change = effects.move(m, direction)[mask]
+            after = before + change
+            index = int(plan.candidates[m])
             layer, channel = model.space.locate(index)
             attributes.append(
                 Attribute(
@@ -181,36 +396,100 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
                     layer=layer,
                     channel=channel,
                     direction=direction,
-                    source=names[1 - target] if len(names) == 2 else REST,
+                    source=names[1 - target] if source == REST and len(names) == 2 else source,
                     target=names[target],
-                    delta_logit=float((after - before)[:, target].mean()),
+                    delta_logit=float(change[:, target].mean()),
+                    delta_logit_std=float(change[:, target].std(unbiased=False)),
                     delta_prob=float((after.softmax(1) - before.softmax(1))[:, target].mean()),
                     images_share=float((after.argmax(1) == target).float().mean()),
-                    visible_share=float(
-                        visible_share(model, s[others][:VISIBILITY_PICTURES], [(index, direction)], o.shift)
-                    ),
+                    visible_share=float(share[direction, m]),
                     name=old.get((index, direction, names[target])),
                 )
             )
     return attributes
 
 
+def certificate(plan: Plan, effects: ShardedEffects) -> Certificate:
+    """What the shortlist of a plan missed, from effects of every coordinate."""
+    whole = torch.stack([torch.cat(list(effects.of(k))) for k in range(plan.classes)], dim=-1)
+    return certify(whole, effects.logits.argmax(dim=1), plan.candidates)
+
+
+# The script.
+
+
+def wait_for(plan: Plan, folder: Path) -> None:
+    """Until the other processes have computed their parts. It is no collective: however late, they are waited for."""
+    while shards.missing(plan, folder):
+        time.sleep(0.5)
+
+
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Search the style coordinates that change the classifier's mind.", args)
+    part = part_of(o.shard)
     model = StylEx.from_pretrained(o.model)
-    pictures = load_folder(o.data, model.resolution, o.split, model.class_names)
-    model.stats = StyleStats.of(styles_of(model, pictures.x, o.batch_size).cpu())
-    model.attributes = search(model, pictures.x[balanced(pictures.labels, o.images, o.seed)], o)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit
+        model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
+    data = Folder(model, o)
+    key = data.key()
+    folder = Path(o.effects) if o.effects else Path(f"{str(o.model).rstrip('/')}-effects") / key
+    if (folder / "plan.safetensors").exists():
+        plan = shards.read_plan(folder, key)
+    else:
+        plan = shards.write_plan(data.plan(key), folder)
+    jobs = [(plan, folder)]
+    if o.candidates and o.certify:
+        whole = torch.arange(model.space.num_conv)
+        jobs.append((replace(plan, pictures=plan.pictures[: o.certify], candidates=whole), folder / "certificate"))
+        shards.write_plan(*jobs[-1])
+    for job in jobs:
+        measure(model, *job, data.styles, part)
+    if o.shard:
+        if left := sum(len(shards.missing(*job)) for job in jobs):
+            print(f"{left} shards of other parts are still missing; whoever finishes last ranks", file=sys.stderr)
+            return
+    elif part[0]:
+        return
+    for job in jobs:
+        wait_for(*job)
+
+    effects = ShardedEffects(plan, folder)
+
+    def pictures(rows: Tensor) -> tuple[Tensor, Tensor]:
+        paths = [plan.pictures[i] for i in rows.tolist()]
+        return data.styles(paths), model.classify(data.pictures(paths))
+
+    model.stats = plan.stats
+    found = rank(model, effects, plan, o, pictures)
+    if not found:
+        raise DataError(
+            "no coordinate may be chosen: none of them raises a class in a way that people see on "
+            f"{o.min_visible:.0%} of the pictures; train longer, or ask for less (--min_visible 0 --discriminator 0)"
+        )
+    if o.target:
+        renewed = {(a.source, a.target) for a in found}
+        found += [a for a in model.attributes if (a.source, a.target) not in renewed]
+    model.attributes = found
     model.save_pretrained(o.model)
     for a in model.attributes:
         print(
             f"{a.source} → {a.target}  {a.layer} {a.channel} {a.direction.name.lower()}: logit {a.delta_logit:+.2f}, "
             f"probability {a.delta_prob:+.1%}, flips {a.images_share:.0%}, visible on {a.visible_share:.0%}"
         )
+    if len(jobs) > 1:
+        doubt = certificate(plan, ShardedEffects(*jobs[1]))
+        write_json(folder / "certificate.json", doubt.to_dict())
+        print(
+            f"{doubt.candidates} of {model.space.num_conv} coordinates were moved. On {doubt.pictures} pictures on "
+            f"which all were: recall@20 {doubt.recall_at_20:.3f} (of single pictures {doubt.recall_per_picture:.3f}), "
+            f"same top 10 for {doubt.same_top_10:.0%} of the classes",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (DataError, ModelError) as error:
+    except (DataError, ModelError, ShardError) as error:
         sys.exit(f"error: {error}")

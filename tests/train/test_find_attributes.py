@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +21,7 @@ from stylex.attfind import REST, Attribute, effect_table
 from stylex.classifier import wrap
 from stylex.config import ModelConfig
 from stylex.generator import Generator, Mapping
+from stylex.shards import ShardError
 from stylex.stylespace import StyleStats, move
 from train.data import DataError, load_folder
 from train.find_attributes import Options, balanced, main, search, styles_of
@@ -245,3 +252,181 @@ def test_another_folder_and_a_missing_model_are_refused(find, model_folder, make
         find(data=folder)
     with pytest.raises(ModelError, match="nothing is neither a folder nor a repository name"):
         find(model=tmp_path / "nothing")
+
+
+# Kept, shared, and ranked anew.
+
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = str(ROOT / "train" / "find_attributes.py")
+
+
+def arguments(model_folder: Path, data: Path, effects: Path, **changes) -> list[str]:
+    values = {"model": model_folder, "data": data, "effects": effects, "images": 40, "shard_size": 2, "batch_size": 8}
+    return [arg for name, value in {**values, **changes}.items() for arg in (f"--{name}", str(value))]
+
+
+def start(args: list[str], *launcher: str) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(
+        [sys.executable, *launcher, SCRIPT, *args], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error.decode()
+    return out.decode()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_model, pictures, tmp_path_factory) -> tuple[Path, dict[str, bytes], dict[str, bytes]]:
+    """A model folder, and the effects and the model folder after an undisturbed search on it."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    tiny_model.save_pretrained(folder / "before")
+    shutil.copytree(folder / "before", folder / "after")
+    finish(start(arguments(folder / "after", pictures, folder / "effects")))
+    return folder / "before", contents(folder / "effects"), contents(folder / "after")
+
+
+def test_a_search_killed_and_run_again_ends_with_the_same_bits(unbroken, pictures, tmp_path):
+    before, effects, after = unbroken
+    shutil.copytree(before, tmp_path / "model")
+    args = arguments(tmp_path / "model", pictures, tmp_path / "effects")
+    process = start(args)
+    while process.poll() is None and len(list(tmp_path.glob("effects/shard-*"))) < 3:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    done = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("effects/shard-*")}
+    assert 3 <= len(done) < len(effects) - 1
+    finish(start(args))
+    assert all((tmp_path / "effects" / name).stat().st_mtime_ns == when for name, when in done.items())
+    assert {k: v for k, v in contents(tmp_path / "effects").items() if not k.endswith(".part")} == effects
+    assert contents(tmp_path / "model") == after
+
+
+def test_two_processes_of_a_launcher_write_what_one_writes(unbroken, pictures, tmp_path):
+    before, effects, after = unbroken
+    shutil.copytree(before, tmp_path / "model")
+    args = arguments(tmp_path / "model", pictures, tmp_path / "effects")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    finish(start(args, *launcher))
+    assert contents(tmp_path / "effects") == effects
+    assert contents(tmp_path / "model") == after
+
+
+def test_the_parts_of_a_job_array_write_what_one_process_writes(unbroken, pictures, tmp_path):
+    before, effects, after = unbroken
+    shutil.copytree(before, tmp_path / "model")
+    for shard in ("2/3", "0/3", "1/3"):
+        assert contents(tmp_path / "model") == contents(before)  # only the last one ranks
+        main(arguments(tmp_path / "model", pictures, tmp_path / "effects", shard=shard))
+    assert contents(tmp_path / "effects") == effects
+    assert contents(tmp_path / "model") == after
+
+
+@pytest.mark.parametrize("shard", ["1", "2/2", "a/b", "0/0"])
+def test_a_part_that_does_not_exist_is_refused(find, shard):
+    with pytest.raises(DataError, match=f"shard is '{shard}'; use i/n with i from 0 to n - 1"):
+        find(shard=shard)
+
+
+def test_ranking_anew_measures_nothing(find, monkeypatch):
+    first = find(min_visible=0.0, explained=1e9).attributes
+
+    def generator(*args, **kwargs):
+        raise AssertionError("the generator was asked")
+
+    monkeypatch.setattr("stylex.model.StylEx.edits_of", generator)
+    monkeypatch.setattr("stylex.generator.Synthesis.forward", generator)
+    for changes in (
+        {"rule": "single", "explained": 100.0},
+        {"rule": "image_fraction"},
+        {"unstable_threshold": 0.5, "unstable_count": 100},
+        {"min_visible": 0.9},
+        {"count": 8, "target": "spotted", "explained": 1e9},
+    ):
+        found = find(**{"min_visible": 0.0, **changes}).attributes
+        assert found
+        assert changes.get("rule") is None or found != first
+    kept = [a for a in found if a.target == "spotted"]
+    assert 3 < len(kept) <= 8
+
+
+def test_one_class_is_searched_and_the_other_is_left_alone(find):
+    before = find(min_visible=0.0, explained=1e9).attributes
+    after = find(min_visible=0.0, explained=1e9, target="spotted", source="plain", count=1).attributes
+    assert [a.target for a in after] == ["spotted"] + ["plain"] * 3
+    assert [a for a in after if a.target == "plain"] == [a for a in before if a.target == "plain"]
+
+
+def test_the_discriminator_has_a_veto(model, x):
+    free = search(model, x, options(min_visible=0.0, explained=1e9))
+    lenient = search(model, x, options(min_visible=0.0, explained=1e9, discriminator=1e9))
+    assert lenient == free
+    # Every move changes the score a little, and every picture counts that has any effect at all.
+    assert search(model, x, options(min_visible=0.0, discriminator=1e-6, effect_threshold=0.0)) == []
+
+
+def test_effects_of_another_search_are_never_used(find, tmp_path):
+    find(effects=tmp_path / "effects")
+    with pytest.raises(ShardError, match="holds effects of another model or search"):
+        find(effects=tmp_path / "effects", shift=0.5)
+    with pytest.raises(ShardError, match="holds effects of another model or search"):
+        find(effects=tmp_path / "effects", images=10)
+
+
+def test_a_shard_cut_short_is_measured_again_and_said_so(find, tmp_path, capsys):
+    first = find(effects=tmp_path / "effects").attributes
+    path = sorted((tmp_path / "effects").glob("shard-*"))[0]
+    path.write_bytes(path.read_bytes()[:-5])
+    assert find(effects=tmp_path / "effects").attributes == first
+    assert f"{path} is cut short or of another search; computing it again" in capsys.readouterr().err
+
+
+def test_the_shortcut_says_what_it_missed(find, tmp_path, capsys):
+    find(effects=tmp_path / "effects", candidates=10, certify=6)
+    assert "same top 10 for" in capsys.readouterr().err
+    doubt = json.loads((tmp_path / "effects" / "certificate.json").read_text(encoding="utf-8"))
+    assert doubt["pictures"] == 6
+    assert 10 <= doubt["candidates"] <= 20
+    assert 0 < doubt["recall_at_20"] <= 1
+    find(effects=tmp_path / "all", candidates=1000, certify=6)
+    doubt = json.loads((tmp_path / "all" / "certificate.json").read_text(encoding="utf-8"))
+    assert (doubt["recall_at_20"], doubt["recall_per_picture"], doubt["same_top_10"]) == (1.0, 1.0, 1.0)
+
+
+# What cannot be searched.
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"target": "striped"}, "there is no class 'striped'; this classifier knows plain, spotted"),
+        ({"target": "plain", "source": "striped"}, "there is no class 'striped'"),
+        ({"source": "plain"}, "source needs a target"),
+        ({"min_visible": 1.1}, "no coordinate may be chosen: none of them raises a class in a way"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_a_sentence(find, changes, says):
+    with pytest.raises(DataError, match=says):
+        find(**changes)
+
+
+def test_a_classifier_that_says_the_same_of_everything_is_named(model, x):
+    constant = copy.copy(model)
+    constant.classifier = wrap(lambda x: torch.zeros(len(x), 2) + torch.tensor([0.0, 1.0]), NAMES, 16)
+    with pytest.raises(DataError, match=r"every reconstruction is spotted .* the classifier says the same of every"):
+        search(constant, x, options())
+
+
+def test_without_a_discriminator_there_is_no_veto(model, x):
+    without = copy.copy(model)
+    without.discriminator = None
+    with pytest.raises(DataError, match="saved without its discriminator; use --discriminator 0"):
+        search(without, x, options(discriminator=0.2))
