@@ -84,6 +84,7 @@ def test_leaves_are_leaves(name):
         ("edits", {"generator", "layers"}),
         ("screening", {"attfind", "selection", "stylespace"}),
         ("shards", {"attfind", "selection", "stylespace"}),
+        ("report", {"attfind", "render"}),
         ("generator", {"component", "config", "layers", "stylespace"}),
         ("encoder", {"component", "config", "layers"}),
         ("discriminator", {"component", "config", "layers"}),

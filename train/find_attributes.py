@@ -25,30 +25,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylex import metrics, shards
-from stylex.attfind import REST, Attribute, fastest_width
+from stylex import shards
+from stylex.attfind import Attribute, fastest_width
 from stylex.files import ModelError, fingerprint, write_json
 from stylex.images import to_uint8
 from stylex.model import StylEx
 from stylex.screening import Certificate, certify, shortlist, total_promise
-from stylex.selection import (
-    EXPLAINED,
-    Accept,
-    Move,
-    Rule,
-    realistic,
-    select,
-    select_image_fraction,
-    select_two_class,
-    unstable,
-)
-from stylex.shards import InMemory, Measured, Plan, ShardedEffects, ShardError
-from stylex.stylespace import Direction, StyleStats, move
+from stylex.selection import EXPLAINED
+from stylex.shards import InMemory, Plan, ShardedEffects, ShardError
+from stylex.stylespace import StyleStats
+from train.choose import attributes_of, check_decisions, choice_of
 from train.data import DataError, Split, list_folder, readable, to_float
 from train.options import parse
+from train.report_attributes import write_report
 
-# The discriminator judges a move at twice its length, where faults show (the notebook's shift_size).
-DISCRIMINATOR_SHIFT = 2.0
 # Pictures that go through the encoder at once.
 ENCODED = 32
 # Pictures on which the shortcut is checked are the first of those searched, so the classes take turns in them too.
@@ -86,6 +76,7 @@ class Options:
         seed: of the choice of pictures.
         effects: folder for what is measured; empty for one beside the model folder, named after both.
         shard_size: pictures in one file of it.
+        report: write report.html beside what is measured, with pictures, curves and how certain each rank is.
         shard: i/n computes only the i-th of n parts, i from 0 to n - 1, for a job array; the last one to finish, or a
             run without it, ranks. Empty for all, or this process's part under accelerate launch.
     """
@@ -112,6 +103,7 @@ class Options:
     seed: int = 0
     effects: str = ""
     shard_size: int = 8
+    report: bool = True
     shard: str = ""
 
 
@@ -174,7 +166,9 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
     with tqdm(total=len(s), desc="AttFind", unit="picture") as bar:
         edits_of = model.edits_of(plan.batch_size, visible=True)
         tensors = shards.effects_of_shard(plan, s, model.logits_of, edits_of, bar.update)
-    return rank(model, InMemory(tensors), plan, o, lambda rows: (s[rows], model.classify(to_float(x[rows]))))
+    effects = InMemory(tensors)
+    choice = choice_of(model, effects, plan, o, lambda rows: (s[rows], model.classify(to_float(x[rows]))))
+    return attributes_of(model, effects, plan, choice)
 
 
 class Folder:
@@ -260,155 +254,6 @@ def measure(
         shards.compute(plan, folder, mine, styles, model.logits_of, edits_of, bar.update)
 
 
-# The choice.
-
-
-def check_decisions(logits: Tensor, names: Sequence[str]) -> None:
-    """Refuse logits [N, K] that leave nothing to compare."""
-    labels = logits.argmax(dim=1)
-    if (labels == labels[0]).all():
-        why = "the classifier says the same of every picture, so look at the classifier first"
-        if len(logits) > 1 and not torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-5):
-            why = "give more pictures"
-        raise DataError(
-            f"every reconstruction is {names[int(labels[0])]} to the classifier: there is nothing to compare; {why}"
-        )
-
-
-def class_number(name: str, names: Sequence[str]) -> int:
-    if name not in names:
-        raise DataError(f"there is no class {name!r}; this classifier knows {', '.join(names)}")
-    return names.index(name)
-
-
-def visible_shares(effects: Measured, masks: Sequence[Tensor]) -> list[Tensor]:
-    """On which share of the pictures of each mask [N] bool a person sees each move: [2, M]."""
-    counts: list[Tensor | float] = [0.0] * len(masks)
-    start = 0
-    for changed in effects.changed():
-        seen = changed >= metrics.VISIBLE_SHARE
-        for i, mask in enumerate(masks):
-            counts[i] = counts[i] + seen[mask[start : start + len(seen)]].sum(dim=0)
-        start += len(seen)
-    return [torch.as_tensor(c) / mask.sum().clamp(min=1) for c, mask in zip(counts, masks, strict=True)]
-
-
-def realism(model: StylEx, plan: Plan, pictures: Callable[[Tensor], tuple[Tensor, Tensor]]):
-    """How far each of some pictures' score by the discriminator changes with a move, for `selection.realistic`.
-
-    One picture at a time, because the discriminator compares those of a batch with each other.
-    """
-    judge = model.discriminator
-    if judge is None:
-        raise DataError("this model was saved without its discriminator; use --discriminator 0")
-
-    @torch.no_grad()
-    def gap(rows: Tensor, position: int, direction: Direction) -> Tensor:
-        found = []
-        for s, probs in zip(*(t.split(1) for t in pictures(rows)), strict=True):
-            moved = move(s, int(plan.candidates[position]), direction, plan.stats, DISCRIMINATOR_SHIFT)
-            x = model.synthesize(moved)
-            found.append((judge(model.synthesize(s), probs) - judge(x, model.classify(x))).abs())
-        return torch.cat(found).cpu()
-
-    return gap
-
-
-def rank(
-    model: StylEx,
-    effects: Measured,
-    plan: Plan,
-    o: Options,
-    pictures: Callable[[Tensor], tuple[Tensor, Tensor]],
-) -> list[Attribute]:
-    """The attributes that a table of effects holds, the best of every target first.
-
-    Args:
-        pictures: numbers of pictures -> their styles [n, S] and probabilities [n, K]; asked by the discriminator only.
-
-    Raises:
-        DataError: if there is no such class, or nothing to compare.
-    """
-    names, labels = model.class_names, effects.logits.argmax(dim=1)
-    check_decisions(effects.logits, names)
-    stable = ~unstable(effects, len(names), o.unstable_threshold, o.unstable_count)
-    jobs = [(REST, k) for k in range(len(names))]
-    if o.source and not o.target:
-        raise DataError("source needs a target: --target NAME")
-    if o.target:
-        target = class_number(o.target, names)
-        if o.source:
-            class_number(o.source, names)
-        jobs = [(o.source or REST, target)]
-    masks = [labels != t if source == REST else labels == names.index(source) for source, t in jobs]
-    shares = visible_shares(effects, masks)
-    two_class = len(jobs) == len(names) == 2 and o.rule != "image_fraction"
-    shown = [share >= o.min_visible for share in shares]
-    if two_class:  # one list for both ways, so a move has to show in either direction
-        both = shown[0] & shown[1].flip(0)
-        shown = [both, both.flip(0)]
-    by_target = {t: mask for (_, t), mask in zip(jobs, shown, strict=True)}
-    gap = realism(model, plan, pictures) if o.discriminator else None
-
-    def accept_on(rows: Tensor) -> Accept:
-        real: Accept | None = None
-        if gap is not None:
-            real = realistic(effects, gap, rows=rows, effect_threshold=o.effect_threshold, threshold=o.discriminator)
-
-        def accept(position: int, direction: Direction, target: int) -> bool:
-            seen = bool(by_target[target][direction, position])
-            return seen and (real is None or real(position, direction, target))
-
-        return accept
-
-    lists: list[list[Move]] = []
-    rule: Rule = "single" if o.rule == "single" else "accumulated"
-    if two_class:
-        towards_0 = select_two_class(
-            effects, labels, o.count, o.explained, rule=rule, rows=stable, accept=accept_on(stable)
-        )
-        lists = [towards_0, [(m, d.opposite) for m, d in towards_0]]
-    else:
-        for (_, target), mask in zip(jobs, masks, strict=True):
-            rows = mask & stable
-            if o.rule == "image_fraction":
-                found = select_image_fraction(
-                    effects, target, o.count, o.effect_threshold, o.min_fraction, rows=rows, accept=accept_on(rows)
-                )
-            else:
-                found = select(effects, target, o.count, o.explained, rule=rule, rows=rows, accept=accept_on(rows))
-            lists.append(found)
-    old = {(a.index, a.direction, a.target): a.name for a in model.attributes}
-    attributes = []
-    for place in range(o.count):
-        for (source, target), mask, share, chosen in zip(jobs, masks, shares, lists, strict=True):
-            if place >= len(chosen):
-                continue
-            m, direction = chosen[place]
-            before = effects.logits[mask]
-            change = effects.move(m, direction)[mask]
-            after = before + change
-            index = int(plan.candidates[m])
-            layer, channel = model.space.locate(index)
-            attributes.append(
-                Attribute(
-                    index=index,
-                    layer=layer,
-                    channel=channel,
-                    direction=direction,
-                    source=names[1 - target] if source == REST and len(names) == 2 else source,
-                    target=names[target],
-                    delta_logit=float(change[:, target].mean()),
-                    delta_logit_std=float(change[:, target].std(unbiased=False)),
-                    delta_prob=float((after.softmax(1) - before.softmax(1))[:, target].mean()),
-                    images_share=float((after.argmax(1) == target).float().mean()),
-                    visible_share=float(share[direction, m]),
-                    name=old.get((index, direction, names[target])),
-                )
-            )
-    return attributes
-
-
 def certificate(plan: Plan, effects: ShardedEffects) -> Certificate:
     """What the shortlist of a plan missed, from effects of every coordinate."""
     whole = torch.stack([torch.cat(list(effects.of(k))) for k in range(plan.classes)], dim=-1)
@@ -461,7 +306,8 @@ def main(args: list[str] | None = None) -> None:
         return data.styles(paths), model.classify(data.pictures(paths))
 
     model.stats = plan.stats
-    found = rank(model, effects, plan, o, pictures)
+    choice = choice_of(model, effects, plan, o, pictures)
+    found = attributes_of(model, effects, plan, choice)
     if not found:
         raise DataError(
             "no coordinate may be chosen: none of them raises a class in a way that people see on "
@@ -477,6 +323,7 @@ def main(args: list[str] | None = None) -> None:
             f"{a.source} → {a.target}  {a.layer} {a.channel} {a.direction.name.lower()}: logit {a.delta_logit:+.2f}, "
             f"probability {a.delta_prob:+.1%}, flips {a.images_share:.0%}, visible on {a.visible_share:.0%}"
         )
+    doubt = None
     if len(jobs) > 1:
         doubt = certificate(plan, ShardedEffects(*jobs[1]))
         write_json(folder / "certificate.json", doubt.to_dict())
@@ -486,6 +333,10 @@ def main(args: list[str] | None = None) -> None:
             f"same top 10 for {doubt.same_top_10:.0%} of the classes",
             file=sys.stderr,
         )
+    if o.report:
+        path = folder / "report.html"
+        write_report(path, model, effects, plan, choice, found[: sum(map(len, choice.lists))], data.styles, o, doubt)
+        print(f"the report is in {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,10 @@ from stylex.classifier import wrap
 from stylex.config import ModelConfig
 from stylex.generator import Generator, Mapping
 from stylex.shards import ShardError
-from stylex.stylespace import StyleStats, move
+from stylex.stylespace import Direction, StyleStats, move
 from train.data import DataError, load_folder
 from train.find_attributes import Options, balanced, main, search, styles_of
+from train.report_attributes import sufficiency_of
 
 NAMES = ["plain", "spotted"]
 
@@ -56,7 +58,7 @@ def find(model_folder, pictures) -> Callable[..., StylEx]:
     """The script on the tiny model's folder; what it made of it."""
 
     def run(**changes) -> StylEx:
-        values = {"model": model_folder, "data": pictures, "images": 12, "count": 3, **changes}
+        values = {"model": model_folder, "data": pictures, "images": 12, "count": 3, "report": False, **changes}
         main([arg for name, value in values.items() for arg in (f"--{name}", str(value))])
         return StylEx.from_pretrained(model_folder)
 
@@ -262,7 +264,8 @@ SCRIPT = str(ROOT / "train" / "find_attributes.py")
 
 
 def arguments(model_folder: Path, data: Path, effects: Path, **changes) -> list[str]:
-    values = {"model": model_folder, "data": data, "effects": effects, "images": 40, "shard_size": 2, "batch_size": 8}
+    values = {"model": model_folder, "data": data, "effects": effects, "images": 40}
+    values |= {"shard_size": 2, "batch_size": 8, "report": False}
     return [arg for name, value in {**values, **changes}.items() for arg in (f"--{name}", str(value))]
 
 
@@ -337,7 +340,7 @@ def test_a_part_that_does_not_exist_is_refused(find, shard):
 
 
 def test_ranking_anew_measures_nothing(find, monkeypatch):
-    first = find(min_visible=0.0, explained=1e9).attributes
+    find(min_visible=0.0, explained=1e9)
 
     def generator(*args, **kwargs):
         raise AssertionError("the generator was asked")
@@ -353,7 +356,6 @@ def test_ranking_anew_measures_nothing(find, monkeypatch):
     ):
         found = find(**{"min_visible": 0.0, **changes}).attributes
         assert found
-        assert changes.get("rule") is None or found != first
     kept = [a for a in found if a.target == "spotted"]
     assert 3 < len(kept) <= 8
 
@@ -430,3 +432,30 @@ def test_without_a_discriminator_there_is_no_veto(model, x):
     without.discriminator = None
     with pytest.raises(DataError, match="saved without its discriminator; use --discriminator 0"):
         search(without, x, options(discriminator=0.2))
+
+
+# The report.
+
+
+def test_the_report_shows_every_attribute_with_its_certainty(find, model_folder, tmp_path):
+    effects = tmp_path / "effects"
+    attributes = find(report=True, effects=effects, min_visible=0.0, explained=1e9, candidates=20).attributes
+    page = (effects / "report.html").read_text(encoding="utf-8")
+    assert page.count("<section>") == len(attributes) == 6
+    assert page.count("<polyline") == 2
+    for a in attributes:
+        assert f"{a.index} ({a.layer}, channel {a.channel}, {a.direction.name.lower()})" in page
+    assert "recall@20 is" in page
+    draws = [float(share) for share in re.findall(r"([\d.]+) % of draws", page)]
+    assert len(draws) == 6
+    assert max(draws) > 50
+
+
+def test_the_curve_is_that_of_moving_the_first_attributes_together(model, x):
+    s = styles_of(model, x, 64)
+    s = s[model.logits_of(s).argmax(1) == 0]
+    moves = [(3, Direction.UP), (17, Direction.DOWN), (30, Direction.UP)]
+    curve = sufficiency_of(model, s, 1, moves)
+    assert [k for k, _ in curve] == [1, 2, 3]
+    both = move(move(s, *moves[0], model.stats), *moves[1], model.stats)
+    assert curve[1][1] == pytest.approx(float((model.logits_of(both).argmax(1) == 1).float().mean()))

@@ -1,0 +1,135 @@
+"""The report of a search: how sure each rank is, how many attributes it takes, and pictures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from stylex.attfind import Attribute
+from stylex.files import write_text
+from stylex.images import to_pil
+from stylex.model import StylEx
+from stylex.report import Entry, Flicker, report
+from stylex.screening import Certificate
+from stylex.selection import Move, effects_on, pictures_by_distance, rank_certainty
+from stylex.shards import Measured, Plan
+from stylex.stylespace import Direction, move, move_together
+from train.choose import Choice, lists_of
+
+if TYPE_CHECKING:
+    from train.find_attributes import Options
+
+BATCH = 32
+# Moves beside the chosen ones that compete for a place when pictures are drawn anew.
+RIVALS = 64
+REPORTED_PICTURES = 100
+SHOWN_PICTURES = 4
+
+
+class Narrow:
+    """A few coordinates of a table, in memory: {target: [N, 2, P]}."""
+
+    def __init__(self, tables: dict[int, Tensor]) -> None:
+        self.tables = tables
+
+    def of(self, target: int) -> Iterator[Tensor]:
+        yield self.tables[target]
+
+
+def certainty_of(model: StylEx, effects: Measured, choice: Choice, o: Options) -> list[list[tuple[float, int, int]]]:
+    """For each move of each list: in which share of draws of the pictures it is chosen, and between which ranks.
+
+    The discriminator is not asked again.
+    """
+    names, labels = model.class_names, effects.logits.argmax(dim=1)
+    positions = {m for chosen in choice.lists for m, _ in chosen}
+    for (_, target), mask, shown in zip(choice.jobs, choice.masks, choice.shown, strict=True):
+        total = sum((part.clamp(min=0).sum(dim=0) for part in effects_on(effects, target, mask)), torch.zeros(()))
+        promising = (total * shown).amax(dim=0)
+        positions |= set(promising.topk(min(RIVALS, len(promising))).indices.tolist())
+    kept = torch.tensor(sorted(positions))
+    narrow = {t: torch.cat([part[:, :, kept] for part in effects.of(t)]) for _, t in choice.jobs}
+    visible = [mask[:, kept] for mask in choice.shown]
+
+    def lists_from(rows: Tensor) -> list[list[Move]]:
+        table = Narrow({t: x[rows] for t, x in narrow.items()})
+        return lists_of(table, labels[rows], names, choice.jobs, visible, choice.stable[rows], o)
+
+    found = []
+    for i, chosen in enumerate(choice.lists):
+        here = [(int((kept == m).nonzero()), d) for m, d in chosen]
+        found.append(rank_certainty(lambda rows, i=i: lists_from(rows)[i], len(labels), here))  # type: ignore[misc]
+    return found
+
+
+def sufficiency_of(
+    model: StylEx, s: Tensor, target: int, moves: Sequence[tuple[int, Direction]]
+) -> list[tuple[int, float]]:
+    """(k, share of the pictures s [n, S] whose decision the first k moves together make the target)."""
+    assert model.stats is not None
+    curve = []
+    for k in range(1, len(moves) + 1):
+        edited = move_together(s, moves[:k], model.stats)
+        flips = torch.cat([model.logits_of(part).argmax(dim=1) == target for part in edited.split(BATCH)])
+        curve.append((k, float(flips.float().mean())))
+    return curve
+
+
+def write_report(
+    path: Path,
+    model: StylEx,
+    effects: Measured,
+    plan: Plan,
+    choice: Choice,
+    attributes: Sequence[Attribute],
+    styles: Callable[[Sequence[str]], Tensor],
+    o: Options,
+    doubt: Certificate | None = None,
+) -> None:
+    """Everything a person needs to believe or doubt the attributes, as one page; see `stylex.report`."""
+    by_move = {(a.index, a.direction, a.target): a for a in attributes}
+    curves, entries = {}, []
+    for (_, target), mask, chosen, certain in zip(
+        choice.jobs, choice.masks, choice.lists, certainty_of(model, effects, choice, o), strict=True
+    ):
+        if not chosen:
+            continue
+        rows = mask.nonzero().flatten()
+        moves = [(int(plan.candidates[m]), d) for m, d in chosen]
+        s = styles([plan.pictures[i] for i in rows[:REPORTED_PICTURES].tolist()])
+        name = model.class_names[target]
+        curves[f"{by_move[(*moves[0], name)].source} → {name}"] = sufficiency_of(model, s, target, moves)
+        for (m, direction), (index, _), certainty in zip(chosen, moves, certain, strict=True):
+            change = effects.move(m, direction)[mask]
+            before, after = effects.logits[mask], effects.logits[mask] + change
+            ends = plan.stats.s_max if direction == Direction.UP else plan.stats.s_min
+            distance = (effects.styles(m)[mask] - ends[index]).abs()
+            shown = pictures_by_distance(before, after, distance, target, SHOWN_PICTURES)
+            shown = (
+                shown or before[:, target].add(change[:, target]).topk(min(SHOWN_PICTURES, len(rows))).indices.tolist()
+            )
+            one = styles([plan.pictures[i] for i in rows[shown].tolist()])
+            moved = move(one, index, direction, plan.stats, plan.shift)
+            x, x_moved = model.synthesize(one), model.synthesize(moved)
+            probs, probs_moved = model.classify(x)[:, target].tolist(), model.classify(x_moved)[:, target].tolist()
+            flickers = [Flicker(to_pil(x[i]), to_pil(x_moved[i]), probs[i], probs_moved[i]) for i in range(len(shown))]
+            attribute = by_move[(index, direction, name)]
+            entries.append(Entry(attribute, change[:, target].tolist(), certainty, flickers))
+    notes = [
+        f"{len(plan.pictures)} pictures of the {o.split} part, {len(plan.candidates):,} of {model.space.num_conv:,} "
+        f"coordinates moved, shift {plan.shift:g}, rule {o.rule}; curves on at most {REPORTED_PICTURES} of them."
+    ]
+    if doubt is not None:
+        notes.append(
+            f"The coordinates were chosen by their gradient. On {doubt.pictures} pictures on which every one was "
+            f"moved, recall@20 is {doubt.recall_at_20:.3f} ({doubt.recall_per_picture:.3f} for single pictures), and "
+            f"the first ten are the same for {doubt.same_top_10:.0%} of the classes."
+        )
+    elif o.candidates:
+        notes.append("The coordinates were chosen by their gradient; what that missed was not measured (--certify).")
+    title = f"What changes the mind of a classifier of {', '.join(model.class_names)}"
+    write_text(path, report(title, entries, curves, notes))
