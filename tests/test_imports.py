@@ -86,6 +86,7 @@ def test_leaves_are_leaves(name):
         ("component", {"config", "files", "hub"}),
         ("classifier", {"files", "hub"}),
         ("perceptual", {"classifier"}),
+        ("card", {"files", "metrics"}),
         ("hub", {"files"}),
         ("files", set()),
     ],

@@ -152,6 +152,7 @@ def interventions(
         numbers["visibility"] = round(torch.cat(seen).float().mean().item(), 4)
     if any(len(part) for part in second[1]):  # not where the judge sees every target already
         numbers["second_sufficiency"] = rates(second)
+        numbers["second_sufficiency_among"] = sum(len(part) for part in second[1])
     return numbers
 
 

@@ -34,6 +34,7 @@ KEYS = {
     "sufficiency",
     "sufficiency_at_10_by_target",
     "second_sufficiency",
+    "second_sufficiency_among",
     "shift",
     "seed",
     "revision",
