@@ -32,7 +32,9 @@ from train.options import parse
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "stylex/card.md", "train/configs/leaves-about.md")
 ROOMS = ("stylex", "train", "front", "tests", "scripts", "checkpoints", "docs", ".ci")
-SCRIPTS = ("train_classifier", "train", "find_attributes", "evaluate", "bundle")
+SCRIPTS = [
+    p.stem for p in (ROOT / "train").glob("*.py") if 'if __name__ == "__main__"' in p.read_text(encoding="utf-8")
+]
 TEXT = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LINES = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
@@ -156,7 +158,7 @@ def test_nobody_is_told_to_type_what_no_test_knows():
         r"python train/\w+\.py",
         r"accelerate launch train/\w+\.py",
         r"python -m stylex explain",
-        r"(STYLEX_MODEL=\S+ )?python app\.py",
+        r"([A-Z_]+=\S+ )?python app\.py",
         r"python3 -m venv \.venv",
         r"\. \.venv/bin/activate",
         r"pip install -r requirements\.txt",
