@@ -217,6 +217,8 @@ def leaves(tiny_model, tmp_path, monkeypatch) -> Path:
 
 def test_the_code_of_the_readme_runs(leaves, capsys):
     for code in blocks(TEXT["README.md"], "python"):
+        if '"me/' in code:  # tests/hub runs those that need a Hub
+            continue
         exec(compile(code, "README.md", "exec"), {})
     numbers = json.loads(Path("out/explanation.json").read_text(encoding="utf-8"))
     assert numbers["target"] == "healthy"
