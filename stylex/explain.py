@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import metrics
 from .attfind import effect_table, subset, top_moves
-from .hub import ModelError
+from .files import ModelError
 from .images import ImageSource, load_image, to_pil, to_tensor
 from .render import captioned, change_map, flicker, grid, probability
 from .stylespace import Direction, move_together
