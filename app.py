@@ -1,6 +1,7 @@
 """The Space: look at what an image classifier looks at. This file builds the interface and wires it to stylex.
 
-python app.py    serves checkpoints/leaves, or the folder or Hub repository that STYLEX_MODEL names
+python app.py    serves checkpoints/leaves, or the first that can be had of the folders and Hub repositories that
+                 STYLEX_MODELS names, with commas between them; me/stylex-mine@v2 is pinned at that revision
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from gradio.utils import get_upload_folder
 from front import views
 from stylex import Direction, Explanation, ImageError, ModelError, StylEx
 from stylex.explain import Strategy, combine, resolve_target
-from stylex.hub import fetch
+from stylex.hub import fetch, split_revision
 from stylex.images import load_image, to_pil
 from stylex.render import flicker
 from stylex.stylespace import move_together
 
 FRONT = Path(__file__).parent / "front"
+BUNDLED = "checkpoints/leaves"
 TOP_K = 5
 KNOB_END = 1.5  # a little past the range seen in training, so that a weak attribute can be exaggerated
 MAX_SAMPLES = 12
@@ -393,10 +395,28 @@ def launch_options() -> dict[str, Any]:
     }
 
 
+def first_model(names: str) -> tuple[StylEx, Path]:
+    """The first of the models that can be had, and its folder.
+
+    Raises:
+        ModelError: of the last one, if there is none.
+    """
+    found = [name.strip() for name in names.split(",") if name.strip()] or [BUNDLED]
+    for n, name in enumerate(found, start=1):
+        source, revision = split_revision(name)
+        try:
+            folder = fetch(source, revision=revision)
+            return StylEx.from_pretrained(folder), folder
+        except ModelError as error:
+            if n == len(found):
+                raise
+            print(f"warning: {error}; the next one is tried", file=sys.stderr)
+    raise AssertionError("a list of models is never empty")
+
+
 def main() -> int:
     try:
-        folder = fetch(os.environ.get("STYLEX_MODEL", "checkpoints/leaves"))
-        model = StylEx.from_pretrained(folder)
+        model, folder = first_model(os.environ.get("STYLEX_MODELS", ""))
     except ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

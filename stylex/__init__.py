@@ -3,7 +3,7 @@
 __version__ = "0.1.0"
 
 from .explain import AttributeEdit, Explanation
-from .hub import ModelError
+from .files import ModelError
 from .images import ImageError
 from .model import StylEx
 from .stylespace import Direction

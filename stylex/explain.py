@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import metrics
 from .attfind import effect_table, subset, top_moves
-from .hub import ModelError
+from .files import ModelError
 from .images import ImageSource, load_image, to_pil, to_tensor
 from .render import captioned, change_map, flicker, grid, probability
 from .stylespace import Direction, move_together
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Strategy = Literal["independent", "subset"]
 # Coordinates that the gradient proposes for one picture, beside the class-level attributes.
 SCREENED = 100
+# Pictures of 256 px that are drawn at once; each takes about 200 MB on its way through the generator.
+AT_ONCE = 8
 UNSURE = 0.5
 # Logits; a smaller effect is how two batches of different size round, and no effect.
 ROUNDING = 1e-4
@@ -205,11 +207,14 @@ def explain(
     logits_rec = model.logits(x_rec)[0]
 
     candidates = propose(model, s, aim, shift)
-    (effect,) = effect_table(model.logits_of, s, model.stats, candidates=candidates, shift=shift)  # [2, M, K]
+    size = at_once(model)
+    (effect,) = effect_table(  # [2, M, K]
+        model.logits_of, s, model.stats, candidates=candidates, shift=shift, batch_size=size
+    )
     effect[effect < ROUNDING] = 0
     moves = [(int(candidates[m]), direction) for m, direction in top_moves(effect, aim, len(candidates))]
     if strategy == "subset":
-        moves = subset(model.logits_of, s, model.stats, moves, aim, top_k, shift)
+        moves = subset(model.logits_of, s, model.stats, moves, aim, top_k, shift, batch_size=size)
         steps = [s]
         for move_ in moves:
             steps.append(move_together(steps[-1], [move_], model.stats, shift))
@@ -238,6 +243,11 @@ def explain(
     )
 
 
+def at_once(model: StylEx) -> int:
+    """How many pictures to draw together: `AT_ONCE` at 256 px, more of smaller ones, fewer of larger ones."""
+    return min(256, max(1, AT_ONCE * 256**2 // model.resolution**2))
+
+
 def resolve_target(class_names: list[str], logits: Tensor, target: str | int | None) -> int:
     """Number of the target class: by name, by number, or the runner-up of logits [K].
 
@@ -261,7 +271,7 @@ def promise(model: StylEx, s: Tensor, target: int, shift: float = 1.0) -> Tensor
     assert model.stats is not None
     ends = torch.stack([model.stats.s_min, model.stats.s_max]).to(s)  # [2, S]
     parts = []
-    for part in s.split(64):
+    for part in s.split(at_once(model)):
         with torch.enable_grad():
             start = part.detach().clone().requires_grad_()
             logits = model.classifier(model.generator.synthesis(start, noise="const").clamp(-1, 1))
@@ -298,7 +308,9 @@ def _edits(
     """Records of `moves`, from the styles before them, [M, S] or [1, S] for all, and after each, [M, S]."""
     if not moves:
         return []
-    x_before, x_after = model.synthesize(before), model.synthesize(after)
+    x_before, x_after = (
+        torch.cat([model.synthesize(part) for part in s.split(at_once(model))]) for s in (before, after)
+    )
     logits_before, logits_after = model.logits(x_before).expand(len(moves), -1), model.logits(x_after)
     x_before = x_before.expand_as(x_after)
     shares = metrics.changed_share(x_before, x_after).tolist()

@@ -16,10 +16,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 MAX_TEXT_BYTES = 16_000_000
+MAX_MESSAGE = 900
 
 
 class ModelError(ValueError):
-    """A model folder that cannot be used; the message names the file, the key, and the way out."""
+    """A model folder that cannot be used; the message names the file, the key, and the way out, in one line.
+
+    What a stranger's file says may be long, so the middle of a long message is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        message = " ".join(message.split())
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE * 2 // 3]} … {message[-MAX_MESSAGE // 3 :]}"
+        super().__init__(message)
 
 
 # Texts.

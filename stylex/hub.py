@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,6 +45,18 @@ def split_revision(name: str) -> tuple[str, str | None]:
         return name, None
     source, _, revision = name.rpartition("@")
     return source, revision or None
+
+
+def pin(repo_id: str, *, token: str | None = None) -> str:
+    """ "someone/stylex-leaves@" and its present commit, which `split_revision` takes apart again.
+
+    Raises:
+        HubError: if the Hub does not show it.
+    """
+    from huggingface_hub import HfApi
+
+    with _plain_errors(repo_id):
+        return f"{repo_id}@{HfApi(token=token).model_info(repo_id, timeout=PATIENCE_S).sha}"
 
 
 # Down.
@@ -178,6 +190,7 @@ def push(
     token: str | None = None,
     files: Iterable[str] = FILES,
     remove: Iterable[str] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> str:
     """Make `repo_id` if there is none, and upload a folder to it as one commit: nobody ever sees half of it.
 
@@ -191,6 +204,7 @@ def push(
         tag: name for the commit, such as v1.
         files: patterns of what is uploaded.
         remove: patterns of what is taken away from the repository where the folder does not have it.
+        variables: of a Space: settings that its app finds in the environment.
 
     Returns:
         The address of the commit or pull request.
@@ -235,6 +249,8 @@ def push(
                     raise
         if tag is not None:
             api.create_tag(repo_id, repo_type=kind, tag=tag, revision=commit.oid)
+        for key, value in (variables or {}).items():
+            api.add_space_variable(repo_id, key, value)
     return str(commit.pr_url or commit.commit_url)
 
 

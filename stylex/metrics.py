@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import torch
 from torch import Tensor
 
 # An edit is visible on a picture if more than VISIBLE_SHARE of its pixels change by more than VISIBLE_LEVELS of 255.
 VISIBLE_LEVELS = 16
 VISIBLE_SHARE = 0.01
+
+CONFIDENCE = 0.95
 
 
 def agreement(logits: Tensor, logits_rec: Tensor) -> Tensor:
@@ -35,6 +39,21 @@ def changed_share(before: Tensor, after: Tensor, levels: int = VISIBLE_LEVELS) -
 def visible(before: Tensor, after: Tensor) -> Tensor:
     """Which edits a person can see: [N] bool."""
     return changed_share(before, after) >= VISIBLE_SHARE
+
+
+def wilson(share: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Confidence interval of a share of n (Wilson 1927, "Probable Inference, the Law of Succession, and Statistical
+    Inference"). Unlike the normal approximation it stays in [0, 1] and means something at 0 and at 1.
+
+    Raises:
+        ValueError: if `share` is not from 0 to 1, or n is below 1.
+    """
+    if not 0 <= share <= 1 or n < 1:
+        raise ValueError(f"a share of {share!r} of {n!r} has no interval; use a share from 0 to 1 of at least 1")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def kid(real: Tensor, fake: Tensor) -> float:

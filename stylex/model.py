@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .attfind import REST, Attribute, Edits, EditsOf
+from .card import addressed, model_card
 from .classifier import Classifier, load_classifier, save_classifier
 from .component import Component
 from .config import ConfigError, ModelConfig
@@ -303,6 +304,8 @@ class StylEx:
         """
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder)
+            card = addressed(self.card, repo_id) if self.card is not None else model_card(self, repo_id)
+            write_text(Path(folder) / "README.md", card)
             return push(
                 Path(folder),
                 repo_id,

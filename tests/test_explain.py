@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from stylex import Direction, Explanation, ImageError, ModelError, StylEx, metri
 from stylex.attfind import effect_table
 from stylex.classifier import wrap
 from stylex.config import ModelConfig
-from stylex.explain import combine, promise, propose, resolve_target
+from stylex.explain import at_once, combine, promise, propose, resolve_target
 from stylex.generator import Generator, Mapping
 from stylex.images import to_pil
 from stylex.stylespace import StyleStats, move, move_together
@@ -293,6 +294,19 @@ def test_tried_are_the_attributes_of_the_class_and_what_promises_most(tiny_model
         assert tried == sorted(set(tried))
         assert set(tried) == known | set(promised.topk(count).indices.tolist())
     assert max(tried) < tiny_model.space.num_conv
+
+
+def test_large_pictures_go_through_a_few_at_a_time(tiny_model, leaf, explained, monkeypatch):
+    sizes = {side: at_once(SimpleNamespace(resolution=side)) for side in (16, 64, 128, 256, 512, 1024)}
+    assert sizes == {16: 256, 64: 128, 128: 32, 256: 8, 512: 2, 1024: 1}
+    seen = []
+    synthesize = tiny_model.synthesize
+    model = copy.copy(tiny_model)
+    model.synthesize = lambda s: seen.append(len(s)) or synthesize(s)
+    monkeypatch.setattr("stylex.explain.at_once", lambda model: 3)
+    e = model.explain(leaf, target="spotted", top_k=3)
+    assert max(seen) == 3
+    assert [a.index for a in e.attributes] == [a.index for a in explained.attributes]
 
 
 # Knobs.

@@ -91,6 +91,7 @@ def test_leaves_are_leaves(name):
         ("component", {"config", "files", "hub"}),
         ("classifier", {"files", "hub"}),
         ("perceptual", {"classifier"}),
+        ("card", {"files", "metrics"}),
         ("hub", {"files"}),
         ("files", set()),
     ],

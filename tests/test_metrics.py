@@ -70,3 +70,16 @@ def test_kid_of_one_distribution_is_zero_on_average_and_grows_with_distance():
     real = torch.randn(200, 6)
     near, far = metrics.kid(real, torch.randn(200, 6) + 0.5), metrics.kid(real, torch.randn(200, 6) + 2)
     assert 0.05 < near < far
+
+
+def test_wilson_s_interval_is_the_one_worked_out_by_hand():
+    # z = 1.95996: 8 of 10 gives (0.8 + z²/20 ± z √(0.16/10 + z²/400)) / (1 + z²/10)
+    assert metrics.wilson(0.8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-5)
+    assert metrics.wilson(0.0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
+    assert metrics.wilson(1.0, 10) == pytest.approx((0.72247, 1.0), abs=1e-5)
+
+
+@pytest.mark.parametrize(("share", "n"), [(-0.1, 10), (1.1, 10), (0.5, 0)])
+def test_a_share_that_is_none_has_no_interval(share, n):
+    with pytest.raises(ValueError, match="has no interval; use a share from 0 to 1"):
+        metrics.wilson(share, n)

@@ -5,6 +5,7 @@ python train/evaluate.py --model checkpoints/leaves --data FOLDER --output metri
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import losses, metrics
-from stylex.files import ModelError, fingerprint
+from stylex.files import ModelError, fingerprint, write_json
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
 from stylex.stylespace import move, move_together
@@ -51,6 +52,16 @@ class Options:
     shift: float = 1.0
     batch_size: int = 64
     seed: int = 0
+
+
+def revision_of(model: StylEx) -> str:
+    """Twelve hex digits that name what is measured: the weights, the ranges and the attributes, not their names."""
+    digest = hashlib.sha256(fingerprint(model.modules()).encode())
+    if model.stats is not None:
+        for end in (model.stats.s_min, model.stats.s_max):
+            digest.update(end.cpu().numpy().tobytes())
+    digest.update(repr([(a.index, a.direction.name, a.target) for a in model.attributes]).encode())
+    return digest.hexdigest()[:12]
 
 
 @torch.no_grad()
@@ -97,7 +108,7 @@ def evaluate(
         numbers["second_agreement"] = share(metrics.agreement(judged, judged_rec))
     if model.stats is not None and model.attributes:
         numbers |= interventions(model, s, x_rec, logits_rec, shift, batch_size)
-    return numbers | {"shift": shift, "seed": seed, "revision": fingerprint(model.modules()), "class_names": names}
+    return numbers | {"shift": shift, "seed": seed, "revision": revision_of(model), "class_names": names}
 
 
 def interventions(
@@ -141,6 +152,7 @@ def interventions(
         numbers["visibility"] = round(torch.cat(seen).float().mean().item(), 4)
     if any(len(part) for part in second[1]):  # not where the judge sees every target already
         numbers["second_sufficiency"] = rates(second)
+        numbers["second_sufficiency_among"] = sum(len(part) for part in second[1])
     return numbers
 
 
@@ -149,8 +161,7 @@ def main(args: list[str] | None = None) -> None:
     model = StylEx.from_pretrained(o.model)
     pictures = load_folder(o.data, model.resolution, o.split, model.class_names)
     numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed)
-    Path(o.output).parent.mkdir(parents=True, exist_ok=True)
-    Path(o.output).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    write_json(Path(o.output), numbers)
     print(json.dumps(numbers, indent=2))
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -193,7 +194,7 @@ class Trainer:
             # A swapped picture has to differ where the class shows, so staying close counts for less.
             close = o.swap_closeness if swap else 1.0
             loss = loss + close * (o.l1_weight * pixel + o.perceptual_weight * look) + o.kl_weight * kl
-            # Lazy like R1, and never on the steps that the random path takes (a second encoder pass is a fifth of a step).
+            # Lazy like R1, and never on the steps of the random path; a second encoder pass is a fifth of a step.
             if o.w_weight and not swap and self.step_number % o.w_every == o.w_every - 1:
                 w_rec = (self.encoder(shown) - w).abs().mean()
                 loss = loss + o.w_weight * o.w_every * w_rec
@@ -355,8 +356,18 @@ def sheet(trainer: Trainer, x: Tensor, path: Path) -> None:
     picture.save(path)
 
 
-def train(trainer: Trainer, train_part: Pictures, val_part: Pictures, run: Path) -> None:
-    """Train until `total_kimg` or `max_minutes`, with reports, sheets and checkpoints on the way."""
+def train(
+    trainer: Trainer,
+    train_part: Pictures,
+    val_part: Pictures,
+    run: Path,
+    saved: Callable[[Path], None] = lambda model: None,
+) -> None:
+    """Train until `total_kimg` or `max_minutes`, with reports, sheets and checkpoints on the way.
+
+    Args:
+        saved: called by the main process with the model folder, each time it has been written.
+    """
     o, accelerator = trainer.o, trainer.accelerator
     device, main = accelerator.device, accelerator.is_main_process
     processes = accelerator.num_processes
@@ -397,5 +408,6 @@ def train(trainer: Trainer, train_part: Pictures, val_part: Pictures, run: Path)
             check(trainer, weight_norms(trainer), run)
             checkpoint.save(run, trainer.nimg, trainer.state())
             trainer.model().save_pretrained(run / "model")
+            saved(run / "model")
             last_save = time.monotonic()
     bar.close()

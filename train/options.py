@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import sys
+from dataclasses import fields
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser
 
@@ -10,10 +13,22 @@ T = TypeVar("T")
 
 
 def parse(options: type[T], description: str, args: list[str] | None = None) -> T:
-    """The dataclass `options`, filled from `--config FILE` first and then from `--name value`."""
+    """The dataclass `options`, filled from `--config FILE` first and then from `--name value`.
+
+    Of a yes or no the name alone is a yes.
+    """
     parser = ArgumentParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_class_arguments(options)
-    values = parser.parse_args(args)
+    values = parser.parse_args(_spell_out(options, sys.argv[1:] if args is None else args))
     values.pop("config", None)
     return options(**values.as_dict())
+
+
+def _spell_out(options: Any, args: list[str]) -> list[str]:
+    """`--flag` as `--flag true`."""
+    flags = {f"--{f.name}" for f in fields(options) if f.type in ("bool", bool)}
+    spelled = []
+    for arg, following in zip_longest(args, args[1:], fillvalue="--"):
+        spelled += [arg, "true"] if arg in flags and following.startswith("--") else [arg]
+    return spelled

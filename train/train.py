@@ -16,7 +16,8 @@ import torch
 
 from stylex.classifier import ClassifierError, load_classifier
 from stylex.config import ConfigError, ModelConfig
-from stylex.hub import ModelError
+from stylex.files import ModelError
+from stylex.hub import REPO_ID
 from stylex.model import StylEx
 from stylex.perceptual import Perceptual
 from train import checkpoint
@@ -24,6 +25,8 @@ from train.augment import Flips
 from train.data import DataError, load_folder
 from train.loop import Trainer, TrainingError, train
 from train.options import parse
+from train.publish import Publisher
+from train.record import Record
 
 Precision = Literal["auto", "no", "bf16"]
 
@@ -76,6 +79,10 @@ class Options:
         report_minutes: between two reports with a sheet.
         report_pictures: held-out pictures in a report.
         save_minutes: between two checkpoints.
+        push_to_hub: push the model to the Hub while training, in the background, and at the end.
+        hub_model_id: repository to push to, such as me/stylex-mine; it is made if there is none.
+        hub_private_repo: make a new repository private.
+        push_minutes: between two pushes.
     """
 
     data: str
@@ -121,6 +128,10 @@ class Options:
     report_minutes: float = 5.0
     report_pictures: int = 128
     save_minutes: float = 5.0
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_private_repo: bool = False
+    push_minutes: float = 30.0
 
     def __post_init__(self) -> None:
         if self.mixed_precision == "auto":
@@ -135,6 +146,9 @@ class Options:
                 raise ConfigError(f"{name} is {getattr(self, name)}; use 1 (every step) or more")
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
+
+        if self.push_to_hub and not REPO_ID.fullmatch(self.hub_model_id or ""):
+            raise ConfigError(f"push_to_hub needs hub_model_id, such as me/stylex-mine; it is {self.hub_model_id!r}")
 
     def model_config(self, num_classes: int) -> ModelConfig:
         changes = {"channels": self.channels, "trunk_channels": self.trunk_channels, "w_dim": self.w_dim}
@@ -160,7 +174,19 @@ def main(args: list[str] | None = None) -> None:
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)
         print(f"resumed at {trainer.nimg} pictures")
-    train(trainer, train_part, val_part.subset(order), run)
+    record = Record(run / "model", resumed=trainer.nimg > 0, processes=trainer.accelerator.num_processes)
+    publisher = None
+    if o.push_to_hub and o.hub_model_id and trainer.accelerator.is_main_process:
+        publisher = Publisher(o.hub_model_id, private=o.hub_private_repo, every_minutes=o.push_minutes)
+
+    def saved(model: Path) -> None:
+        record.write(model, trainer.nimg)
+        if publisher is not None:
+            publisher.offer(model, trainer.nimg)
+
+    train(trainer, train_part, val_part.subset(order), run, saved)
+    if publisher is not None:
+        publisher.finish(run / "model", trainer.nimg)
 
 
 if __name__ == "__main__":

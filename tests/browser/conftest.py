@@ -60,7 +60,7 @@ def app_url(tiny_model: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Ite
         port = free.getsockname()[1]
     log_path = folder.parent / "app.log"
     settings = {
-        "STYLEX_MODEL": str(folder),
+        "STYLEX_MODELS": str(folder),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder.parent / "cache"),

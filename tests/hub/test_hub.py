@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import loopback
 import pytest
@@ -22,7 +24,7 @@ from stylex.files import ModelError, seal
 from stylex.generator import Generator
 from stylex.hub import HubError, fetch, push, split_revision
 
-ROOT = Path(__file__).resolve().parents[2]
+README = Path(__file__).resolve().parents[2] / "README.md"
 NAME = "me/tiny"
 WEIGHTS = "generator/model.safetensors"
 
@@ -171,6 +173,15 @@ def test_a_pull_request_leaves_the_branch_as_it_is(hub, pushed, tiny_model):
 def test_a_name_without_an_owner_is_of_the_one_who_pushes(hub, tiny_model):
     tiny_model.push_to_hub("tiny")
     assert set(hub.repos) == {("model", NAME)}
+
+
+def test_the_hub_s_code_of_the_readme_runs(hub, tiny_model):
+    (code,) = re.findall(r"^```python\n([^`]*\"me/stylex-mine\"[^`]*)```$", README.read_text(encoding="utf-8"), re.M)
+    tiny_model.push_to_hub("me/stylex-mine", private=True, tag="v1")
+    ran: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), ran)
+    assert set(hub.repo("me/stylex-mine").tags) == {"v1", "v2"}
+    assert ran["encoder"].config == tiny_model.config
 
 
 # Private.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stylex.classifier import wrap
 from stylex.images import to_pil
 from stylex.perceptual import EfficientNetLite0
 from train.data import DataError, Pictures, load_folder, to_float
-from train.evaluate import evaluate, fingerprint, main
+from train.evaluate import evaluate, main, revision_of
 
 NAMES = ["plain", "spotted"]
 KEYS = {
@@ -33,6 +34,7 @@ KEYS = {
     "sufficiency",
     "sufficiency_at_10_by_target",
     "second_sufficiency",
+    "second_sufficiency_among",
     "shift",
     "seed",
     "revision",
@@ -191,12 +193,19 @@ def test_a_shift_of_nothing_shows_nothing_and_decides_nothing(model, parts):
     assert set(said["second_sufficiency"].values()) == {0}
 
 
-def test_the_revision_names_the_weights(model, parts, numbers):
-    assert numbers["revision"] == fingerprint(model.modules())
-    other = copy.copy(model)
-    other.encoder = copy.deepcopy(model.encoder)
-    next(other.encoder.parameters()).data.add_(0.5)
-    assert evaluate(other, parts.subset(torch.tensor([0, 5, 12, 13])))["revision"] != numbers["revision"]
+def test_the_revision_names_everything_that_is_measured(model, numbers):
+    assert numbers["revision"] == revision_of(model)
+    named = copy.copy(model)
+    named.attributes = [dataclasses.replace(a, name="dark spots") for a in model.attributes]
+    assert revision_of(named) == numbers["revision"]
+
+    encoder, stats, attributes = copy.copy(model), copy.copy(model), copy.copy(model)
+    encoder.encoder = copy.deepcopy(model.encoder)
+    next(encoder.encoder.parameters()).data.add_(0.5)
+    stats.stats = dataclasses.replace(model.stats, s_max=model.stats.s_max + 1)
+    attributes.attributes = model.attributes[1:]
+    revisions = {revision_of(other) for other in (model, encoder, stats, attributes)}
+    assert len(revisions) == 4
 
 
 def test_what_cannot_be_asked_is_left_out(tiny_model, parts):

@@ -36,10 +36,24 @@ def test_the_command_line_wins_over_the_file(tmp_path):
 def test_every_option_can_be_given_on_the_command_line():
     values = {"channels": "[8, 8]", "trunk_channels": "[8, 8]", "w_dim": "4", "init_from": "m", "flips": "none"}
     values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
+    values |= {"push_to_hub": "false", "hub_private_repo": "true"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "2" if field.type in ("int", "float") else "text")
         o = parse(Options, "", [*NEEDED, f"--{field.name}", value])
         assert getattr(o, field.name) == yaml.safe_load(value)
+
+
+def test_the_name_of_a_yes_or_no_alone_is_a_yes():
+    push = ["--hub_model_id", "me/mine"]
+    assert parse(Options, "", [*NEEDED, "--push_to_hub", *push]).push_to_hub is True
+    assert parse(Options, "", [*NEEDED, *push, "--push_to_hub"]).push_to_hub is True
+    assert parse(Options, "", [*NEEDED, "--push_to_hub", "false", *push]).push_to_hub is False
+    assert parse(Options, "", [*NEEDED, "--push_to_hub=true", *push]).push_to_hub is True
+
+
+def test_a_push_needs_the_name_of_a_repository():
+    with pytest.raises(ConfigError, match="push_to_hub needs hub_model_id, such as me/stylex-mine; it is None"):
+        parse(Options, "", [*NEEDED, "--push_to_hub"])
 
 
 def test_every_option_is_explained(capsys):

@@ -18,7 +18,7 @@ from small import assert_same, command_line, tiny_classifier
 from stylex import StylEx
 from stylex.classifier import save_classifier
 from stylex.config import ConfigError
-from stylex.hub import ModelError
+from stylex.files import ModelError
 from train import checkpoint
 from train.data import DataError
 from train.train import main
