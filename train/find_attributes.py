@@ -269,9 +269,11 @@ def wait_for(plan: Plan, folder: Path) -> None:
         time.sleep(0.5)
 
 
-def main(args: list[str] | None = None) -> None:
-    o = parse(Options, "Search the style coordinates that change the classifier's mind.", args)
-    part = part_of(o.shard)
+Jobs = list[tuple[Plan, Path]]
+
+
+def prepare(o: Options) -> tuple[StylEx, Folder, Jobs]:
+    """The model, the pictures, and what is computed in which folder: the search, and its certificate if asked for."""
     model = StylEx.from_pretrained(o.model)
     if torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit
@@ -288,6 +290,13 @@ def main(args: list[str] | None = None) -> None:
         whole = torch.arange(model.space.num_conv)
         jobs.append((replace(plan, pictures=plan.pictures[: o.certify], candidates=whole), folder / "certificate"))
         shards.write_plan(*jobs[-1])
+    return model, data, jobs
+
+
+def main(args: list[str] | None = None) -> None:
+    o = parse(Options, "Search the style coordinates that change the classifier's mind.", args)
+    part = part_of(o.shard)
+    model, data, jobs = prepare(o)
     for job in jobs:
         measure(model, *job, data.styles, part)
     if o.shard:
@@ -299,6 +308,7 @@ def main(args: list[str] | None = None) -> None:
     for job in jobs:
         wait_for(*job)
 
+    plan, folder = jobs[0]
     effects = ShardedEffects(plan, folder)
 
     def pictures(rows: Tensor) -> tuple[Tensor, Tensor]:

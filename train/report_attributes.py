@@ -18,7 +18,7 @@ from stylex.screening import Certificate
 from stylex.selection import Move, effects_on, pictures_by_distance, rank_certainty
 from stylex.shards import Measured, Plan
 from stylex.stylespace import Direction, move, move_together
-from train.choose import Choice, lists_of
+from train.choose import Choice, lists_of, share_a_list
 
 if TYPE_CHECKING:
     from train.find_attributes import Options
@@ -40,30 +40,37 @@ class Narrow:
         yield self.tables[target]
 
 
-def certainty_of(model: StylEx, effects: Measured, choice: Choice, o: Options) -> list[list[tuple[float, int, int]]]:
-    """For each move of each list: in which share of draws of the pictures it is chosen, and between which ranks.
+def certainty_of(
+    model: StylEx, effects: Measured, choice: Choice, o: Options, number: int
+) -> list[tuple[float, int, int]]:
+    """For each move of a list: in which share of draws of the pictures it is chosen, and between which ranks.
 
     The discriminator is not asked again.
     """
-    names, labels = model.class_names, effects.logits.argmax(dim=1)
-    positions = {m for chosen in choice.lists for m, _ in chosen}
-    for (_, target), mask, shown in zip(choice.jobs, choice.masks, choice.shown, strict=True):
-        total = sum((part.clamp(min=0).sum(dim=0) for part in effects_on(effects, target, mask)), torch.zeros(()))
-        promising = (total * shown).amax(dim=0)
+    names, labels, chosen = model.class_names, effects.logits.argmax(dim=1), choice.lists[number]
+    # A list that two classes share is drawn as a whole, any other by itself.
+    together = share_a_list(choice.jobs, names, o)
+    jobs = range(len(choice.jobs)) if together else [number]
+    positions = {m for m, _ in chosen}
+    for i in jobs:
+        parts = effects_on(effects, choice.jobs[i][1], choice.masks[i])
+        total = sum((part.clamp(min=0).sum(dim=0) for part in parts), torch.zeros(()))
+        promising = (total * choice.shown[i]).amax(dim=0)
         positions |= set(promising.topk(min(RIVALS, len(promising))).indices.tolist())
     kept = torch.tensor(sorted(positions))
-    narrow = {t: torch.cat([part[:, :, kept] for part in effects.of(t)]) for _, t in choice.jobs}
-    visible = [mask[:, kept] for mask in choice.shown]
+    narrow = {}
+    for i in jobs:
+        target = choice.jobs[i][1]
+        narrow[target] = torch.cat([part[:, :, kept] for part in effects.of(target)])
+    mine, visible = [choice.jobs[i] for i in jobs], [choice.shown[i][:, kept] for i in jobs]
 
-    def lists_from(rows: Tensor) -> list[list[Move]]:
-        table = Narrow({t: x[rows] for t, x in narrow.items()})
-        return lists_of(table, labels[rows], names, choice.jobs, visible, choice.stable[rows], o)
+    def list_from(rows: Tensor) -> list[Move]:
+        table = Narrow({target: x[rows] for target, x in narrow.items()})
+        lists = lists_of(table, labels[rows], names, mine, visible, choice.stable[rows], o)
+        return lists[number if together else 0]
 
-    found = []
-    for i, chosen in enumerate(choice.lists):
-        here = [(int((kept == m).nonzero()), d) for m, d in chosen]
-        found.append(rank_certainty(lambda rows, i=i: lists_from(rows)[i], len(labels), here))  # type: ignore[misc]
-    return found
+    here = [(int((kept == m).nonzero()), direction) for m, direction in chosen]
+    return rank_certainty(list_from, len(labels), here)
 
 
 def sufficiency_of(
@@ -93,11 +100,10 @@ def write_report(
     """Everything a person needs to believe or doubt the attributes, as one page; see `stylex.report`."""
     by_move = {(a.index, a.direction, a.target): a for a in attributes}
     curves, entries = {}, []
-    for (_, target), mask, chosen, certain in zip(
-        choice.jobs, choice.masks, choice.lists, certainty_of(model, effects, choice, o), strict=True
-    ):
+    for number, ((_, target), mask, chosen) in enumerate(zip(choice.jobs, choice.masks, choice.lists, strict=True)):
         if not chosen:
             continue
+        certain = certainty_of(model, effects, choice, o, number)
         rows = mask.nonzero().flatten()
         moves = [(int(plan.candidates[m]), d) for m, d in chosen]
         s = styles([plan.pictures[i] for i in rows[:REPORTED_PICTURES].tolist()])
