@@ -180,8 +180,8 @@ section {{ border: 1px solid #ccc; border-radius: 6px; padding: 1rem; margin: 1r
 .rank {{ display: inline-block; min-width: 1.6em; text-align: center; background: #202020; color: #fff;
         border-radius: 4px }}
 .pictures, .numbers {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }}
-figure {{ margin: 0; width: 11rem }} figcaption {{ font-size: .85rem }}
-.flicker {{ position: relative; width: 11rem; height: 11rem }}
+figure {{ margin: 0; width: 12rem }} figcaption {{ font-size: .85rem; white-space: nowrap }}
+.flicker {{ position: relative; width: 12rem; height: 12rem }}
 .flicker img {{ position: absolute; inset: 0; width: 100%; height: 100% }}
 .after {{ animation: flicker 1.4s steps(1) infinite }}
 @keyframes flicker {{ 50% {{ opacity: 0 }} }}

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .attfind import EditsOf, LogitsOf, effects_of
-from .selection import Effects
+from .selection import Effects, Move
 from .stylespace import StyleStats
 
 STATS = ("s_min", "s_max", "s_mean", "s_std")
@@ -210,8 +210,8 @@ class Measured(Effects, Protocol):
     def changed(self) -> Iterator[Tensor]:
         """Share of pixels that each move changes so that a person sees it: [n, 2, M] for the next n pictures."""
 
-    def move(self, position: int, direction: int) -> Tensor:
-        """Effects of one move on every logit: [N, K]."""
+    def moves(self, moves: Sequence[Move]) -> Iterator[Tensor]:
+        """Effects of some moves on every logit: [n, len(moves), K] for the next n pictures."""
 
     def styles(self, position: int) -> Tensor:
         """Values of one coordinate: [N]."""
@@ -229,8 +229,8 @@ class InMemory:
     def changed(self) -> Iterator[Tensor]:
         yield self.tensors["changed"]
 
-    def move(self, position: int, direction: int) -> Tensor:
-        return self.tensors["effect"][:, :, direction, position].t()
+    def moves(self, moves: Sequence[Move]) -> Iterator[Tensor]:
+        yield _moves(self.tensors["effect"], moves)
 
     def styles(self, position: int) -> Tensor:
         return self.tensors["s"][:, position].cpu()
@@ -258,12 +258,10 @@ class ShardedEffects:
             with safe_open(_open(self.plan, self.folder, number), framework="pt") as file:
                 yield file.get_tensor("changed")
 
-    def move(self, position: int, direction: int) -> Tensor:
-        parts = []
+    def moves(self, moves: Sequence[Move]) -> Iterator[Tensor]:
         for number in range(self.plan.shards):
             with safe_open(_open(self.plan, self.folder, number), framework="pt") as file:
-                parts.append(file.get_slice("effect")[:, :, direction, position].t())
-        return torch.cat(parts)
+                yield _moves(file.get_tensor("effect"), moves)
 
     def styles(self, position: int) -> Tensor:
         return self._all("s", position)
@@ -274,6 +272,12 @@ class ShardedEffects:
             with safe_open(_open(self.plan, self.folder, number), framework="pt") as file:
                 parts.append(file.get_tensor(name) if position is None else file.get_slice(name)[:, position])
         return torch.cat(parts)
+
+
+def _moves(effect: Tensor, moves: Sequence[Move]) -> Tensor:
+    """[K, n, 2, M] -> [n, len(moves), K]."""
+    position, direction = [m for m, _ in moves], [int(d) for _, d in moves]
+    return effect[:, :, direction, position].permute(1, 2, 0)
 
 
 def _open(plan: Plan, folder: Path, number: int) -> Path:

@@ -22,6 +22,7 @@ from stylex.shards import (
     read_plan,
     write_plan,
 )
+from stylex.stylespace import Direction
 
 PICTURES = 7
 
@@ -76,7 +77,8 @@ def test_the_shards_hold_the_table(tiny_model, s, plan, whole):
         assert [len(part) for part in parts] == [3, 3, 1]
         torch.testing.assert_close(torch.cat(parts), expected[..., target], rtol=0, atol=1e-4)
     torch.testing.assert_close(effects.logits, tiny_model.logits_of(s), rtol=0, atol=1e-4)
-    torch.testing.assert_close(effects.move(4, 1), expected[:, 1, 4], rtol=0, atol=1e-4)
+    two = torch.cat(list(effects.moves([(4, Direction.UP), (1, Direction.DOWN)])))
+    torch.testing.assert_close(two, torch.stack([expected[:, 1, 4], expected[:, 0, 1]], 1), rtol=0, atol=1e-4)
     assert torch.equal(effects.styles(4), s[:, plan.candidates[4]])
     changed = torch.cat(list(effects.changed()))
     assert changed.shape == (PICTURES, 2, len(plan.candidates))
@@ -89,7 +91,7 @@ def test_in_memory_is_the_same(tiny_model, s, plan, whole):
     for a, b in (
         (torch.cat(list(effects.of(1))), torch.cat(list(once.of(1)))),
         (torch.cat(list(effects.changed())), torch.cat(list(once.changed()))),
-        (effects.move(2, 0), once.move(2, 0)),
+        (torch.cat(list(effects.moves([(2, Direction.UP)]))), torch.cat(list(once.moves([(2, Direction.UP)])))),
         (effects.styles(2), once.styles(2)),
         (effects.logits, once.logits),
     ):

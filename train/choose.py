@@ -192,18 +192,18 @@ def attributes_of(model: StylEx, effects: Measured, plan: Plan, choice: Choice) 
     """What the chosen moves did to all pictures of their job, unstable ones too; the best of every job first."""
     names = model.class_names
     old = {(a.index, a.direction, a.target): a.name for a in model.attributes}
+    numbers = measured(effects, choice)
     attributes = []
     for place in range(max(map(len, choice.lists))):
-        for (source, target), mask, share, chosen in zip(
-            choice.jobs, choice.masks, choice.shares, choice.lists, strict=True
+        for (source, target), share, chosen, found in zip(
+            choice.jobs, choice.shares, choice.lists, numbers, strict=True
         ):
             if place >= len(chosen):
                 continue
             m, direction = chosen[place]
-            before, change = effects.logits[mask], effects.move(m, direction)[mask]
-            after = before + change
             index = int(plan.candidates[m])
             layer, channel = model.space.locate(index)
+            logit, spread, prob, flips = found[place].tolist()
             attributes.append(
                 Attribute(
                     index=index,
@@ -212,12 +212,42 @@ def attributes_of(model: StylEx, effects: Measured, plan: Plan, choice: Choice) 
                     direction=direction,
                     source=names[1 - target] if source == REST and len(names) == 2 else source,
                     target=names[target],
-                    delta_logit=float(change[:, target].mean()),
-                    delta_logit_std=float(change[:, target].std(unbiased=False)),
-                    delta_prob=float((after.softmax(1) - before.softmax(1))[:, target].mean()),
-                    images_share=float((after.argmax(1) == target).float().mean()),
+                    delta_logit=logit,
+                    delta_logit_std=spread,
+                    delta_prob=prob,
+                    images_share=flips,
                     visible_share=float(share[direction, m]),
                     name=old.get((index, direction, names[target])),
                 )
             )
     return attributes
+
+
+def measured(effects: Measured, choice: Choice) -> list[Tensor]:
+    """Mean and spread of the change of the target's logit, mean change of its probability, share of flips.
+
+    One reading of the table for all lists: [len(list), 4] for each.
+    """
+    ends, everything = [0], []
+    for chosen in choice.lists:
+        everything += chosen
+        ends.append(len(everything))
+    sums = [torch.zeros(len(chosen), 4, dtype=torch.float64) for chosen in choice.lists]
+    start = 0
+    for part in effects.moves(everything) if everything else ():
+        logits = effects.logits[start : start + len(part)]
+        for i, ((_, target), mask) in enumerate(zip(choice.jobs, choice.masks, strict=True)):
+            mine = mask[start : start + len(part)]
+            change = part[mine, ends[i] : ends[i + 1]]  # [n, L, K]
+            before = logits[mine].unsqueeze(1)
+            gain = change[..., target].double()
+            prob = ((before + change).softmax(-1) - before.softmax(-1))[..., target]
+            flips = ((before + change).argmax(-1) == target).double()
+            sums[i] += torch.stack([gain, gain.square(), prob.double(), flips], dim=-1).sum(dim=0)
+        start += len(part)
+    found = []
+    for total, mask in zip(sums, choice.masks, strict=True):
+        mean = total / mask.sum().clamp(min=1)
+        mean[:, 1] = (mean[:, 1] - mean[:, 0].square()).clamp(min=0).sqrt()
+        found.append(mean)
+    return found

@@ -41,6 +41,8 @@ from train.report_attributes import write_report
 
 # Pictures that go through the encoder at once.
 ENCODED = 32
+# Gradients are taken on this many pictures at most: the list of what is worth moving is one for all pictures.
+SCREENED = 1000
 # Pictures on which the shortcut is checked are the first of those searched, so the classes take turns in them too.
 CERTIFIED = 10
 
@@ -159,7 +161,7 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
     """Attributes of `model` from uint8 pictures x [N, 3, R, R] in memory, the best of every target first."""
     assert model.stats is not None
     s = styles_of(model, x, ENCODED)
-    candidates = candidates_of(model, s.split(8), model.stats, o)
+    candidates = candidates_of(model, s[:SCREENED].split(8), model.stats, o)
     names = model.class_names
     plan = Plan("", [""] * len(s), candidates, model.stats, len(names), o.shift, width_of(model, s[:1], o), len(s))
     check_decisions(torch.cat([model.logits_of(part) for part in s.split(ENCODED)]).cpu(), names)
@@ -207,7 +209,7 @@ class Folder:
 
         stats = StyleStats.over(encoded())
         chosen = [paths[i] for i in balanced(torch.tensor(labels), o.images, o.seed).tolist()]
-        parts = (self.styles(chosen[i : i + 8]) for i in range(0, len(chosen), 8))
+        parts = (self.styles(chosen[i : i + 8]) for i in range(0, min(SCREENED, len(chosen)), 8))
         candidates = candidates_of(model, parts, stats, o)
         width = width_of(model, self.styles(chosen[:1]), o)
         return Plan(key, chosen, candidates, stats, len(self.names), o.shift, width, o.shard_size)

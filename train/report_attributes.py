@@ -109,8 +109,9 @@ def write_report(
         s = styles([plan.pictures[i] for i in rows[:REPORTED_PICTURES].tolist()])
         name = model.class_names[target]
         curves[f"{by_move[(*moves[0], name)].source} → {name}"] = sufficiency_of(model, s, target, moves)
-        for (m, direction), (index, _), certainty in zip(chosen, moves, certain, strict=True):
-            change = effects.move(m, direction)[mask]
+        changes = torch.cat(list(effects.moves(chosen)))[mask]  # [n, L, K]
+        for place, ((m, direction), (index, _), certainty) in enumerate(zip(chosen, moves, certain, strict=True)):
+            change = changes[:, place]
             before, after = effects.logits[mask], effects.logits[mask] + change
             ends = plan.stats.s_max if direction == Direction.UP else plan.stats.s_min
             distance = (effects.styles(m)[mask] - ends[index]).abs()
