@@ -217,7 +217,7 @@ class Trainer:
             self.ema[name].update(self.bare(name), x.shape[0] * self.accelerator.num_processes, self.nimg)
 
     def set_rates(self) -> None:
-        """Learning rates of this step. The options decide, not the checkpoint, or a run that blew up could not go on."""
+        """The options decide, not the checkpoint, or a run that blew up could not go on more slowly."""
         left = self.o.total_kimg * 1000 - self.nimg
         share = min(1.0, max(0.0, left / (self.o.decay_kimg * 1000))) if self.o.decay_kimg else 1.0
         for optimizer, rates in zip((self.optimizer_g, self.optimizer_d), self.rates, strict=True):
