@@ -192,7 +192,7 @@ def _measured(metrics: Mapping[str, Any] | None) -> str:
         rows.append(f"| {text} | {value} | {f'{low:.3f} to {high:.3f}' if n else ''} |")
     return "\n".join(
         [
-            f"On {metrics['n']} held-out pictures, shift {metrics['shift']}, weights {metrics['revision']}:",
+            f"On {metrics['n']} held-out pictures, shift {metrics['shift']}, revision {metrics['revision']}:",
             "",
             f"| what | share or value | {CONFIDENCE:.0%} interval |",
             "| --- | --- | --- |",
