@@ -14,11 +14,12 @@ import torch
 
 from stylex.card import addressed, model_card
 from stylex.explain import Explanation
-from stylex.files import fingerprint, is_sealed, read_json, read_text, write_json, write_text
+from stylex.files import is_sealed, read_json, read_text, write_json, write_text
 from stylex.hub import push
 from stylex.images import to_pil
 from stylex.model import OWN_FILES, StylEx
 from train.bundle import FLICKER_ROWS, flickers
+from train.evaluate import revision_of
 from train.record import FILE as TRAINING
 
 LAST_PUSH_S = 600.0  # how long the end of a run waits for the Hub
@@ -67,7 +68,7 @@ def folder_card(model: StylEx, folder: Path, repo_id: str, about: str) -> str:
         return read_json(folder / name) if (folder / name).is_file() else None
 
     metrics = read("metrics.json")
-    if metrics is not None and metrics.get("revision") != fingerprint(model.modules()):
+    if metrics is not None and metrics.get("revision") != revision_of(model):
         metrics = None
     pictures = []
     if model.attributes and model.stats is not None and model.mapping is not None:

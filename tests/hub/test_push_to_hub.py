@@ -31,6 +31,7 @@ from stylex.files import ModelError, is_sealed, write_json
 from stylex.hub import HubError, fetch
 from stylex.images import to_pil
 from train import publish
+from train.evaluate import revision_of
 from train.publish import Publisher
 from train.push_to_hub import main
 from train.train import main as train
@@ -157,7 +158,7 @@ def test_a_run_that_is_to_push_needs_a_name(start):
 
 def test_the_script_pushes_a_folder_with_its_numbers_and_a_card_that_the_hub_accepts(hub, model_folder, capsys):
     (model_folder / "README.md").unlink()
-    revision = publish.fingerprint(StylEx.from_pretrained(model_folder).modules())
+    revision = revision_of(StylEx.from_pretrained(model_folder))
     metrics = {"n": 100, "agreement": 0.98, "shift": 1.0, "revision": revision}
     write_json(model_folder.parent / "measured.json", metrics)
     about = model_folder.parent / "about.md"
