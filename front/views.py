@@ -113,7 +113,8 @@ def flickers(e: Explanation) -> str:
 
 
 def _flicker(n: int, a: AttributeEdit, target: str) -> str:
-    before, after, share = percent(a.prob_before), percent(a.prob_after), f"{a.changed_share:.0%}"
+    before, after = percent(a.prob_before), percent(a.prob_after)
+    share = f"{100 * a.changed_share:.0f}&nbsp;%"
     arrow = "↑" if a.direction == Direction.UP else "↓"
     title = escape(a.title).replace(f" {arrow}", f"&nbsp;{arrow}")
     start, low = 100 * a.prob_before, 100 * min(a.prob_before, a.prob_after)

@@ -115,7 +115,7 @@ def read_about(text: str) -> tuple[dict[str, Any], str, str, dict[str, str]]:
     from huggingface_hub import ModelCard
 
     try:
-        card = ModelCard(text)
+        card = ModelCard(text if text.startswith("---") else f"---\n{{}}\n---\n{text}")
     except (ValueError, TypeError) as error:
         raise ModelError(f"the front matter of about cannot be read: {error}") from error
     opening, *rest = re.split(r"^## +", card.text, flags=re.MULTILINE)
@@ -192,7 +192,7 @@ def _measured(metrics: Mapping[str, Any] | None) -> str:
         rows.append(f"| {text} | {value} | {f'{low:.3f} to {high:.3f}' if n else ''} |")
     return "\n".join(
         [
-            f"On {metrics['n']} held-out pictures, shift {metrics['shift']}, weights {metrics['revision']}:",
+            f"On {metrics['n']} held-out pictures, shift {metrics['shift']}, revision {metrics['revision']}:",
             "",
             f"| what | share or value | {CONFIDENCE:.0%} interval |",
             "| --- | --- | --- |",

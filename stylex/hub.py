@@ -339,5 +339,6 @@ def _plain_errors(repo_id: str, revision: str | None = None) -> Iterator[None]:
 
 
 def _last_lines(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[-2:])[:300] if lines else "without a reason"
+    """What the Hub said, or else the end of what the client says."""
+    said = getattr(error, "server_message", None) or "; ".join(str(error).split("\n")[-2:])
+    return said[:300] or "without a reason"

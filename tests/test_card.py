@@ -72,7 +72,7 @@ def test_everything_that_a_reader_needs_is_on_the_card(card, tiny_model):
         "Photographs | of leaves.",
         "| command | `train/train.py --data a\\|b` |",
         "| hardware | 2 CPU cores |",
-        "On 300 held-out pictures, shift 1.0, weights 0123456789ab:",
+        "On 300 held-out pictures, shift 1.0, revision 0123456789ab:",
         "![plain → spotted 10 % → 90 %](attributes/1.gif)",
         "- Small.",
         "never a diagnosis",

@@ -94,6 +94,7 @@ class Trainer:
         self.networks = dict(zip(NETWORKS, prepared[:4], strict=True))
         self.generator, self.mapping, self.encoder, self.discriminator = prepared[:4]
         self.optimizer_g, self.optimizer_d = prepared[4:]
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in prepared[4:]]
         self.mean_path = torch.zeros((), device=device)
         self.step_number = self.nimg = 0
         self.early_spread: float | None = None
@@ -129,12 +130,8 @@ class Trainer:
             self.bare(name).load_state_dict(state["networks"][name])
         for name in AVERAGED:
             self.ema[name].module.load_state_dict(state["ema"][name])
-        for name, optimizer in (("optimizer_g", self.optimizer_g), ("optimizer_d", self.optimizer_d)):
-            rates = [group["lr"] for group in optimizer.param_groups]
-            optimizer.load_state_dict(state[name])
-            # The options decide, or a run that blew up could not go on at a lower rate.
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate
+        self.optimizer_g.load_state_dict(state["optimizer_g"])
+        self.optimizer_d.load_state_dict(state["optimizer_d"])
         self.mean_path.copy_(state["mean_path"])
         self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
 
@@ -154,6 +151,7 @@ class Trainer:
     def step(self, x: Tensor) -> None:
         """One update of the discriminator and one of generator, mapping and encoder, on x [B, 3, R, R] in [-1, 1]."""
         o, log = self.o, self.log
+        self.set_rates()
         # Every draw of a step follows from the seed and its number, so a resumed run needs no random state. What kind
         # of step it is, is drawn alike by every process; the pictures' own draws are not.
         torch.manual_seed(o.seed * 1_000_003 + self.step_number)
@@ -217,6 +215,14 @@ class Trainer:
         self.nimg += x.shape[0] * self.accelerator.num_processes
         for name in AVERAGED:
             self.ema[name].update(self.bare(name), x.shape[0] * self.accelerator.num_processes, self.nimg)
+
+    def set_rates(self) -> None:
+        """The options decide, not the checkpoint, or a run that blew up could not go on more slowly."""
+        left = self.o.total_kimg * 1000 - self.nimg
+        share = min(1.0, max(0.0, left / (self.o.decay_kimg * 1000))) if self.o.decay_kimg else 1.0
+        for optimizer, rates in zip((self.optimizer_g, self.optimizer_d), self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * share
 
     def mixing(self, w: Tensor, probs: Tensor) -> tuple[Tensor, Tensor] | None:
         """Style mixing: from a random layer on, the styles of another w (Karras et al. 2019, section 3.1)."""

@@ -10,10 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from stylex.card import addressed, model_card
-from stylex.files import fingerprint, is_sealed, read_json, read_text, write_json, write_text
+from stylex.explain import Explanation
+from stylex.files import is_sealed, read_json, read_text, write_json, write_text
 from stylex.hub import push
+from stylex.images import to_pil
 from stylex.model import OWN_FILES, StylEx
+from train.bundle import FLICKER_ROWS, flickers
+from train.evaluate import revision_of
 from train.record import FILE as TRAINING
 
 LAST_PUSH_S = 600.0  # how long the end of a run waits for the Hub
@@ -62,11 +68,21 @@ def folder_card(model: StylEx, folder: Path, repo_id: str, about: str) -> str:
         return read_json(folder / name) if (folder / name).is_file() else None
 
     metrics = read("metrics.json")
-    if metrics is not None and metrics.get("revision") != fingerprint(model.modules()):
+    if metrics is not None and metrics.get("revision") != revision_of(model):
         metrics = None
-    moving = sorted((folder / "attributes").glob("*.gif"))
-    pictures = [(f"attributes/{path.name}", f"attribute {path.stem}") for path in moving]
+    pictures = []
+    if model.attributes and model.stats is not None and model.mapping is not None:
+        shown = [explain_drawn(model, target) for target in range(len(model.class_names))[:FLICKER_ROWS]]
+        pictures = flickers(shown, folder / "attributes")
     return model_card(model, repo_id, metrics=metrics, training=read(TRAINING), about=about, pictures=pictures)
+
+
+def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
+    """Of pictures that the model draws, the one that its classifier is the surest of; no photograph is shared."""
+    probs = torch.zeros(tries, len(model.class_names))
+    probs[:, target] = 1
+    x = model.synthesize(model.sample(probs))
+    return model.explain(to_pil(x[model.classify(x)[:, target].argmax()]))
 
 
 class Publisher:

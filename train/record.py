@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def earlier_minutes(path: Path) -> float:
 def command(args: list[str]) -> str:
     """The command line; of a path from the root of the machine only the name, for the card is for strangers."""
     shown = [Path(arg).name if os.path.isabs(arg) else arg for arg in args[1:]]
-    return " ".join([f"train/{Path(args[0]).name}", *shown])
+    return shlex.join([f"train/{Path(args[0]).name}", *shown])
 
 
 def code() -> str:

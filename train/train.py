@@ -44,6 +44,7 @@ class Options:
         trunk_channels: the same for encoder and discriminator.
         w_dim: width of w, instead of the preset's.
         total_kimg: thousands of pictures to train on.
+        decay_kimg: over the last so many of them the learning rates fall to 0; 0 keeps them.
         max_minutes: stop after so many minutes, with a checkpoint. 0 = no limit.
         resume: latest, none, or a checkpoint folder.
         init_from: start from the weights of this model folder, with fresh optimisers.
@@ -93,6 +94,7 @@ class Options:
     trunk_channels: list[int] | None = None
     w_dim: int | None = None
     total_kimg: float = 1000.0
+    decay_kimg: float = 0.0
     max_minutes: float = 0.0
     resume: str = "latest"
     init_from: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard, SpaceCard, snapshot_download
+from PIL import Image
 from server import FRONT_MATTER
 from small import command_line
 
@@ -29,6 +31,7 @@ from stylex.files import ModelError, is_sealed, write_json
 from stylex.hub import HubError, fetch
 from stylex.images import to_pil
 from train import publish
+from train.evaluate import revision_of
 from train.publish import Publisher
 from train.push_to_hub import main
 from train.train import main as train
@@ -155,7 +158,7 @@ def test_a_run_that_is_to_push_needs_a_name(start):
 
 def test_the_script_pushes_a_folder_with_its_numbers_and_a_card_that_the_hub_accepts(hub, model_folder, capsys):
     (model_folder / "README.md").unlink()
-    revision = publish.fingerprint(StylEx.from_pretrained(model_folder).modules())
+    revision = revision_of(StylEx.from_pretrained(model_folder))
     metrics = {"n": 100, "agreement": 0.98, "shift": 1.0, "revision": revision}
     write_json(model_folder.parent / "measured.json", metrics)
     about = model_folder.parent / "about.md"
@@ -171,6 +174,10 @@ def test_the_script_pushes_a_folder_with_its_numbers_and_a_card_that_the_hub_acc
     (result,) = card.data.eval_results
     assert (result.metric_type, result.metric_value, result.metric_args["n"]) == ("agreement", 0.98, 100)
     assert "Squares." in card.text
+    moving = re.findall(r"!\[[^]]*\]\((attributes/\d\.gif)\)", card.text)
+    assert moving
+    for path in moving:
+        assert Image.open(fetch(NAME) / path).n_frames == 2
     assert not (model_folder / "README.md").exists()
     # Numbers of other weights do not belong on the card.
     write_json(model_folder.parent / "measured.json", {**metrics, "revision": "another"})

@@ -207,8 +207,18 @@ def test_resuming_takes_the_learning_rate_of_the_options(make_trainer, x, run):
     checkpoint.save(run, trainer.nimg, trainer.state())
     lower = make_trainer(learning_rate=0.0002, encoder_lr_mul=0.1)
     lower.load_state(checkpoint.load(run, "latest"))
+    lower.step(x)
     assert [g["lr"] for g in lower.optimizer_g.param_groups] == pytest.approx([2e-4, 2e-4, 2e-5])
     assert [g["lr"] for g in lower.optimizer_d.param_groups] == pytest.approx([2e-4])
+
+
+def test_the_learning_rates_fall_to_zero_over_the_last_pictures(make_trainer, x):
+    trainer = make_trainer(learning_rate=0.002, encoder_lr_mul=0.5, total_kimg=0.02, decay_kimg=0.008)
+    seen = []
+    for _ in range(5):  # four pictures each
+        trainer.step(x)
+        seen.append([trainer.optimizer_g.param_groups[2]["lr"], trainer.optimizer_d.param_groups[0]["lr"]])
+    assert seen == [pytest.approx([share * 1e-3, share * 2e-3]) for share in (1, 1, 1, 1, 0.5)]
 
 
 def test_a_checkpoint_of_another_model_is_refused(make_trainer, x):

@@ -11,8 +11,16 @@ from train.record import Record
 
 
 def test_the_command_is_shown_without_the_paths_of_this_machine():
-    args = ["/home/me/stylex/train/train.py", "--data", "/home/me/secret/leaves", "--output", "runs/a", "--lr", "0.1"]
-    assert record.command(args) == "train/train.py --data leaves --output runs/a --lr 0.1"
+    args = [
+        "/home/me/stylex/train/train.py",
+        "--data",
+        "/home/me/secret/leaves",
+        "--output",
+        "runs/a",
+        "--channels",
+        "[8, 8]",
+    ]
+    assert record.command(args) == "train/train.py --data leaves --output runs/a --channels '[8, 8]'"
 
 
 def test_the_record_says_what_made_the_model_and_adds_the_minutes_of_earlier_sessions(tmp_path):
