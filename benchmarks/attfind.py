@@ -127,7 +127,7 @@ def main(args: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--data", type=Path, help="folder of pictures; random ones of the model without it")
     parser.add_argument("--pictures", type=int, default=10)
     parser.add_argument("--keep", type=int, default=100, help="coordinates that the shortcut keeps for each class")
-    parser.add_argument("--sample", type=int, default=50, help="moves timed one at a time on each picture")
+    parser.add_argument("--sample", type=int, default=25, help="moves timed one at a time on each picture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")

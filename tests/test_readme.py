@@ -30,8 +30,15 @@ from train.data import VALIDATION_PERCENT
 from train.options import parse
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "stylex/card.md", "train/configs/leaves-about.md")
-ROOMS = ("stylex", "train", "front", "tests", "scripts", "checkpoints", "docs", ".ci")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/attfind.md",
+    "stylex/card.md",
+    "train/configs/leaves-about.md",
+)
+ROOMS = ("stylex", "train", "front", "tests", "scripts", "benchmarks", "checkpoints", "docs", ".ci")
 SCRIPTS = [
     p.stem for p in (ROOT / "train").glob("*.py") if 'if __name__ == "__main__"' in p.read_text(encoding="utf-8")
 ]
