@@ -67,9 +67,11 @@ def choose_samples(model: StylEx, x: torch.Tensor, labels: torch.Tensor, count: 
         right = ((labels == k) & (probs.argmax(1) == k) & (probs_rec.argmax(1) == k)).nonzero().flatten()
         if not len(right):
             raise DataError(f"no held-out picture of {name} keeps its class when it is reconstructed; train for longer")
-        clear = torch.minimum(probs, probs_rec)[right, k].argsort(descending=True)[: max(count, len(right) // 2)]
-        # Evenly through the clearer half, so that the samples are not all alike.
-        chosen[name] = x_rec[right[clear[torch.linspace(0, len(clear) - 1, min(count, len(clear))).long()]]]
+        clear = torch.minimum(probs, probs_rec)[right, k].argsort(descending=True)
+        # Evenly through the middle half: neither so clear that no single attribute matters, nor near to a guess.
+        edge = min(len(clear) // 4, max(0, len(clear) - count) // 2)
+        middle = clear[edge : len(clear) - edge]
+        chosen[name] = x_rec[right[middle[torch.linspace(0, len(middle) - 1, min(count, len(middle))).long()]]]
     return chosen
 
 

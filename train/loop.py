@@ -136,13 +136,15 @@ class Trainer:
         self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
 
     def model(self) -> StylEx:
-        """The averaged networks as a StylEx that shares their memory."""
+        """The averaged networks as a StylEx that shares their memory, with the discriminator so that another run can go
+        on from it (`init_from`)."""
         return StylEx(
             self.config,
             self.classifier,
             generator=self.ema["generator"].module,
             mapping=self.ema["mapping"].module,
             encoder=self.ema["encoder"].module,
+            discriminator=self.bare("discriminator"),
             judge=self.judge,
         ).to(self.accelerator.device)
 

@@ -155,10 +155,10 @@ def test_a_sample_is_of_its_class_before_and_after():
     assert {name: group.tolist() for name, group in chosen.items()} == {"a": [100.0], "b": [103.0, 104.0]}
 
 
-def test_samples_are_spread_over_the_clearer_half():
+def test_samples_are_spread_over_the_middle_half():
     p = [0.5 + i / 100 for i in range(1, 41)] + [0.1]
     chosen = choose_samples(pencil_model(p, p), torch.arange(41.0), torch.tensor([0] * 40 + [1]), 3)
-    assert chosen["a"].tolist() == [139.0, 130.0, 120.0]
+    assert chosen["a"].tolist() == [129.0, 120.0, 110.0]
     assert chosen["b"].tolist() == [140.0]
 
 

@@ -153,8 +153,9 @@ def test_init_from_starts_at_a_model_folder(start, tmp_path):
     run = start(init_from=model, learning_rate=0.0, w_dim=99)
     first, second = StylEx.from_pretrained(model), StylEx.from_pretrained(run / "model")
     assert second.config == first.config
-    for a, b in zip(first.generator.parameters(), second.generator.parameters(), strict=True):
-        torch.testing.assert_close(b, a)
+    for name in ("generator", "mapping", "encoder", "discriminator"):
+        for a, b in zip(getattr(first, name).parameters(), getattr(second, name).parameters(), strict=True):
+            torch.testing.assert_close(b, a)
 
 
 def test_init_from_a_model_of_another_size_or_of_other_classes_is_refused(start, tiny_model, tmp_path):
