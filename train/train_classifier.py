@@ -36,7 +36,7 @@ class Options:
         data: folder with one sub-folder of pictures for each class.
         output: where the classifier goes; the judge goes into the sub-folder `judge`.
         resolution: side of the pictures the network reads.
-        width: channels of the first stage; they double twice.
+        width: channels of the first stage, a multiple of 4; they double twice.
         blocks: residual blocks in each of the three stages.
         epochs: passes over the training part.
         batch_size: pictures per step.
@@ -78,6 +78,11 @@ class Options:
     adversarial: float = 4.0
     judge: bool = True
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        # Backward through 6 or 10 channels corrupts memory in torch 2.15 on one thread of a processor without AVX-512.
+        if self.width < 4 or self.width % 4:
+            raise ClassifierError(f"width is {self.width}; use a multiple of 4")
 
 
 def augment(x: Tensor, o: Options) -> Tensor:
@@ -171,7 +176,7 @@ def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a classifier to explain, and an independent judge.", args)
     jobs = [("classifier", o, Path(o.output))]
     if o.judge:
-        other = dataclasses.replace(o, width=o.width * 4 // 3, blocks=1, noise=2 * o.noise, seed=o.seed + 1)
+        other = dataclasses.replace(o, width=4 * round(o.width / 3), blocks=1, noise=2 * o.noise, seed=o.seed + 1)
         jobs.append(("judge", other, Path(o.output) / "judge"))
     for name, options, folder in jobs:
         start = time.perf_counter()

@@ -10,13 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylex.classifier import load_classifier, wrap
+from stylex.classifier import ClassifierError, load_classifier, wrap
 from train.data import DataError, load_folder, to_float
 from train.train_classifier import Options, attack, augment, fit, fit_temperature, logits_of, main, report
 
 TINY: dict[str, Any] = {
     "resolution": 16,
-    "width": 6,
+    "width": 12,
     "blocks": 1,
     "epochs": 12,
     "batch_size": 16,
@@ -53,13 +53,18 @@ def test_class_names_and_preprocessing_travel_with_the_weights(trained):
     classifier = load_classifier(trained)
     assert classifier.class_names == ["plain", "spotted"]
     assert classifier.config.resolution == 16
-    assert classifier.config.arguments == {"width": 6, "blocks": 1}
+    assert classifier.config.arguments == {"width": 12, "blocks": 1}
+
+
+def test_a_width_that_crashes_some_processors_is_refused(pictures, tmp_path):
+    with pytest.raises(ClassifierError, match=r"^width is 6; use a multiple of 4"):
+        options(pictures, tmp_path, width=6)
 
 
 def test_the_judge_is_another_network(trained):
     classifier, judge = load_classifier(trained), load_classifier(trained / "judge")
     assert judge.class_names == classifier.class_names
-    assert judge.config.arguments == {"width": 8, "blocks": 1}
+    assert judge.config.arguments == {"width": 16, "blocks": 1}
 
 
 def test_metrics_are_those_of_the_validation_part(trained, pictures):
