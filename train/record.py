@@ -20,7 +20,7 @@ FILE = "training.json"
 
 
 class Record:
-    """Writes `FILE` into the model folder of a run; the minutes of earlier sessions count."""
+    """Writes `FILE` into the model folder of a run; the minutes of earlier starts count."""
 
     def __init__(self, folder: Path, *, resumed: bool, processes: int = 1) -> None:
         self.start = time.monotonic()
