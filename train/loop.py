@@ -157,7 +157,7 @@ class Trainer:
         # Every draw of a step follows from the seed and its number, so a resumed run needs no random state. What kind
         # of step it is, is drawn alike by every process; the pictures' own draws are not.
         torch.manual_seed(o.seed * 1_000_003 + self.step_number)
-        asks_swap = bool(torch.rand(()) < o.class_swap)
+        asks_swap, asks_mixing = (torch.rand(2) < torch.tensor([o.class_swap, o.encoder_mixing])).tolist()
         torch.manual_seed(int(torch.randint(2**62, ())) + self.accelerator.process_index)
         x = flip(x, o.flips).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -166,15 +166,19 @@ class Trainer:
         # The paths take turns at whole optimiser steps, so neither depends on batch size or accumulation.
         random_path = joint and self.step_number % o.random_path_every == 0
         swap = not random_path and self.nimg >= o.swap_after_kimg * 1000 and asks_swap
+        mixed = joint and not random_path and not swap and asks_mixing
 
         wanted = swap_top(probs) if swap else probs
         if random_path:
             w = self.mapping(torch.randn(x.shape[0], self.config.z_dim, device=x.device))
-            fake = self.generator(torch.cat([w, probs], dim=1), mix=self.mixing(w, probs))
+            mix = self.mixing(w, probs) if torch.rand(()) < o.style_mixing else None
+            fake = self.generator(torch.cat([w, probs], dim=1), mix=mix)
         else:
             w = self.encoder(x)
             latent = torch.cat([w, probs], dim=1)
-            mix = (torch.cat([w, wanted], dim=1), self.swap_mask(len(x))) if swap else None
+            mix = self.mixing(w, probs) if mixed else None
+            if swap:
+                mix = torch.cat([w, wanted], dim=1), self.swap_mask(len(x))
             fake = self.generator(latent, mix=mix)
 
         loss = x.new_zeros(())
@@ -191,17 +195,18 @@ class Trainer:
                 features = self.features(x)
             look = losses.perceptual(features, self.features(shown)).mean()
             kl = losses.classifier_kl(wanted, self.classifier(shown) / o.temperature).mean()
-            # A swapped picture has to differ where the class shows, so staying close counts for less.
-            close = o.swap_closeness if swap else 1.0
+            # A swapped picture has to differ where the class shows, so staying close counts for less; a mixed one is a
+            # picture that nobody has seen.
+            close = o.swap_closeness if swap else 0.0 if mixed else 1.0
             loss = loss + close * (o.l1_weight * pixel + o.perceptual_weight * look) + o.kl_weight * kl
             # Lazy like R1, and never on the steps of the random path; a second encoder pass is a fifth of a step.
-            if o.w_weight and not swap and self.step_number % o.w_every == o.w_every - 1:
+            if o.w_weight and not swap and not mixed and self.step_number % o.w_every == o.w_every - 1:
                 w_rec = (self.encoder(shown) - w).abs().mean()
                 loss = loss + o.w_weight * o.w_every * w_rec
                 log["w_rec"] = w_rec.detach()
             if swap:
                 log["kl_swap"] = kl.detach()
-            else:
+            elif not mixed:
                 log |= {"l1": pixel.detach(), "perceptual": look.detach(), "kl": kl.detach()}
                 log["w_spread"] = w.detach().std(dim=0, unbiased=False).mean()
         if o.group_weight:
@@ -226,10 +231,8 @@ class Trainer:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * share
 
-    def mixing(self, w: Tensor, probs: Tensor) -> tuple[Tensor, Tensor] | None:
+    def mixing(self, w: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
         """Style mixing: from a random layer on, the styles of another w (Karras et al. 2019, section 3.1)."""
-        if torch.rand(()) >= self.o.style_mixing:
-            return None
         layers = self.bare("generator").space.layers
         convs = [layer for layer in layers if not layer.name.endswith("torgb")]
         first = convs[int(torch.randint(1, len(convs), ()))]

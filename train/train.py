@@ -56,6 +56,8 @@ class Options:
         warmup_kimg: so long only encoder and generator, without the discriminator.
         random_path_every: one step in so many draws random pictures, the others go through the encoder.
         style_mixing: share of the random steps that mix two styles.
+        encoder_mixing: share of the encoder's steps after the warm-up that mix the styles of two pictures; such a
+            picture keeps its class and has no reconstruction loss. Not in the paper.
         temperature: the classifier's logits are divided by it wherever training reads probabilities.
         l1_weight: pixel reconstruction.
         perceptual: efficientnet, lpips or classifier; whose features say what looks alike.
@@ -106,6 +108,7 @@ class Options:
     warmup_kimg: float = 50.0
     random_path_every: int = 2
     style_mixing: float = 0.9
+    encoder_mixing: float = 0.0
     temperature: float = 1.0
     l1_weight: float = 1.0
     perceptual: Perceptual = "efficientnet"
