@@ -208,5 +208,9 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write a safetensors file aside and rename it, so that nobody ever sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
+    aside.unlink(missing_ok=True)
+    aside.touch()
+    mode = aside.stat().st_mode  # what the user's umask allows; safetensors shuts out everybody but the owner
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
+    aside.chmod(mode)
     os.replace(aside, path)

@@ -447,6 +447,13 @@ def test_a_card_that_is_no_text_is_named(model_folder):
     assert f"{model_folder / 'README.md'} cannot be read as UTF-8" in refusal(model_folder)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes are of Unix")
+def test_others_may_read_a_saved_model_if_they_may_read_anything_of_this_user(tiny_model, tmp_path):
+    folder = tiny_model.save_pretrained(tmp_path / "saved")
+    plain = (folder / "config.json").stat().st_mode
+    assert {p.stat().st_mode for p in folder.rglob("*") if p.is_file()} == {plain}
+
+
 def test_a_folder_being_saved_never_holds_half_a_file(tiny_model, tmp_path, monkeypatch):
     """Every file is written under another name and renamed, config.json last of all."""
     renamed: list[str] = []

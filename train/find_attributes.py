@@ -28,6 +28,7 @@ from tqdm import tqdm
 from stylex import shards
 from stylex.attfind import Attribute, fastest_width
 from stylex.files import ModelError, fingerprint, write_json
+from stylex.hub import REPO_ID
 from stylex.images import to_uint8
 from stylex.model import StylEx
 from stylex.screening import Certificate, certify, shortlist, total_promise
@@ -276,6 +277,11 @@ Jobs = list[tuple[Plan, Path]]
 
 def prepare(o: Options) -> tuple[StylEx, Folder, Jobs]:
     """The model, the pictures, and what is computed in which folder: the search, and its certificate if asked for."""
+    if REPO_ID.fullmatch(o.model) and not Path(o.model).is_dir():
+        raise DataError(
+            f"{o.model} is not a folder, and what is found is written into the model's folder; download it first: "
+            f"hf download {o.model} --local-dir FOLDER"
+        )
     model = StylEx.from_pretrained(o.model)
     if torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit

@@ -256,6 +256,11 @@ def test_another_folder_and_a_missing_model_are_refused(find, model_folder, make
         find(model=tmp_path / "nothing")
 
 
+def test_a_model_on_the_hub_is_downloaded_first_for_attributes_are_written_into_its_folder(find):
+    with pytest.raises(DataError, match="hf download someone/stylex-leaves --local-dir FOLDER"):
+        find(model="someone/stylex-leaves")
+
+
 # Kept, shared, and ranked anew.
 
 

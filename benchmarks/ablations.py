@@ -1,0 +1,205 @@
+"""What each choice of training is worth: one short run for each, all else alike, measured on held-out pictures.
+
+    python benchmarks/ablations.py --data PICTURES --classifier runs/leaves-32-classifier --docs docs
+
+A row is `train/train.py`, `train/find_attributes.py` and `train/evaluate.py`, started as a user would start them. A row
+that is done is not done again, so this can be stopped and started. `--docs` writes the table and a sheet for each row
+into ablations.md of that folder. Minutes are of the processor, for the machine may have had other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from PIL import Image
+
+from stylex.files import read_json, write_json
+from stylex.images import to_pil_list
+from stylex.model import StylEx
+from stylex.stylespace import move
+from train.data import load_folder, to_float
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = "train/configs/ablations.yaml"
+SEARCH = {"images": 40, "candidates": 40, "certify": 0, "explained": 6, "count": 20, "report": "false"}
+SHOWN = 6  # pictures on a sheet, of each class as many
+SCALE = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: its folder's name, what it asks, and the options that differ from the configuration."""
+
+    name: str
+    asks: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+ROWS = [
+    Row("base", "the configuration as it is"),
+    Row("seed", "the same with another seed: what chance alone does", {"seed": 1}),
+    Row("no-warmup", "no warm-up: joint training from the first step", {"warmup_kimg": 0}),
+    Row("all-warmup", "nothing but warm-up: no discriminator at all", {"warmup_kimg": 1000}),
+    Row("temperature-1", "probabilities as the classifier says them", {"temperature": 1}),
+    Row("encoder-mixing", "style mixing on the encoder path", {"encoder_mixing": 0.25}),
+    Row("no-swap", "no class swap", {"class_swap": 0}),
+    Row("more-swap", "twice as much class swap", {"class_swap": 0.5}),
+    Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),
+    Row("no-group", "no group penalty", {"group_weight": 0}),
+    Row(
+        "no-class-loss", "no classification loss (and no class swap, which needs it)", {"kl_weight": 0, "class_swap": 0}
+    ),
+    Row(
+        "paper",
+        "the paper's losses alone, probabilities as they are",
+        {"class_swap": 0, "group_weight": 0, "temperature": 1, "random_path_every": 2},
+    ),
+    Row("half-width", "half the channels", {"channels": [48, 48, 32, 16], "trunk_channels": [48, 48, 32, 16]}),
+    Row("wide-16", "twice the generator's channels at 16 and 32 px", {"channels": [96, 96, 128, 64]}),
+    Row("batch-16", "twice the batch, half the steps", {"batch_size": 16}),
+    Row("rate-2e-3", "twice the learning rate", {"learning_rate": 0.002}),
+    Row("slow-encoder", "half the learning rate for the encoder", {"encoder_lr_mul": 0.5}),
+    Row("dihedral", "quarter turns and both mirrors instead of one mirror", {"flips": "dihedral"}),
+]
+
+
+def spelled(options: dict[str, Any]) -> list[str]:
+    """Options as words of a command line."""
+    return [word for name, value in options.items() for word in (f"--{name}", str(value).replace(" ", ""))]
+
+
+def command(row: Row) -> str:
+    return " ".join(["train/train.py", "--config", CONFIG, *spelled(row.changes)])
+
+
+def run(script: str, *args: str) -> float:
+    """Run one of our scripts; processor minutes."""
+
+    def used() -> float:
+        times = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return times.ru_utime + times.ru_stime
+
+    before = used()
+    subprocess.run([sys.executable, str(ROOT / "train" / script), *args], check=True, cwd=ROOT)
+    return (used() - before) / 60
+
+
+def measure(row: Row, data: str, classifier: str, folder: Path, more: list[str]) -> None:
+    """Train, search, evaluate and draw one row into `folder`, unless that was done before.
+
+    Args:
+        more: words for train/train.py that hold for every row.
+    """
+    if (folder / "row.json").exists():
+        return
+    model, metrics = str(folder / "model"), folder / "metrics-val.json"
+    given = ["--data", data, "--classifier", classifier, "--output", str(folder)]
+    minutes = run("train.py", "--config", str(ROOT / CONFIG), *given, *more, *spelled(row.changes))
+    run("find_attributes.py", "--model", model, "--data", data, *spelled(SEARCH))
+    run("evaluate.py", "--model", model, "--data", data, "--split", "val", "--output", str(metrics))
+    sheet(StylEx.from_pretrained(model), data, folder / "sheet.webp")
+    write_json(folder / "row.json", {"command": command(row), "minutes": round(minutes, 1), **read_json(metrics)})
+
+
+@torch.no_grad()
+def sheet(model: StylEx, data: str, path: Path) -> None:
+    """Reconstructions of held-out pictures, and below each the same with its class's first attribute moved.
+
+    No photograph is on it, so it may be published where the pictures may not.
+    """
+    assert model.stats is not None
+    pictures = load_folder(data, model.resolution, "val", model.class_names)
+    each = max(1, SHOWN // len(model.class_names))
+    index = torch.cat([(pictures.labels == k).nonzero().flatten()[:each] for k in range(len(model.class_names))])
+    s = model.styles(model.encode(to_float(pictures.x[index])))
+    x_rec = model.synthesize(s)
+    moved = []
+    for one, x in zip(s.split(1), x_rec.split(1), strict=True):
+        here = int(model.logits(x).argmax())
+        first = next((a for a in model.attributes if a.target != model.class_names[here]), None)
+        moved.append(model.synthesize(move(one, first.index, first.direction, model.stats)) if first else x)
+    tiles = [to_pil_list(x_rec), to_pil_list(torch.cat(moved))]
+    side = model.resolution * SCALE
+    canvas = Image.new("RGB", (side * len(index), side * len(tiles)))
+    for y, line in enumerate(tiles):
+        for x, tile in enumerate(line):
+            canvas.paste(tile.resize((side, side), Image.Resampling.BICUBIC), (x * side, y * side))
+    canvas.save(path, quality=85)
+
+
+COLUMNS = {
+    "agreement": lambda n: n["agreement"],
+    "second agreement": lambda n: n.get("second_agreement"),
+    "retrieval@1": lambda n: n["retrieval"],
+    "L1": lambda n: n["l1"],
+    "sufficiency@10": lambda n: n.get("sufficiency", {}).get("10"),
+    "by the judge": lambda n: n.get("second_sufficiency", {}).get("10"),
+    "sufficiency@1": lambda n: n.get("sufficiency", {}).get("1"),
+    "visibility": lambda n: n.get("visibility"),
+    "CPU minutes": lambda n: n["minutes"],
+}
+
+
+def table(done: dict[str, dict[str, Any]]) -> str:
+    """The rows that are done, as Markdown."""
+    lines = ["| row | " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
+    for row in ROWS:
+        if numbers := done.get(row.name):
+            cells = ["" if (v := column(numbers)) is None else f"{v:g}" for column in COLUMNS.values()]
+            lines.append(f"| {row.asks} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+START, END = "<!-- rows: written by benchmarks/ablations.py -->", "<!-- end of rows -->"
+
+
+def publish(done: dict[str, dict[str, Any]], output: Path, docs: Path) -> None:
+    """Table, commands and sheets between the marks of docs/ablations.md; what stands around them is left alone."""
+    pictures = docs / "ablations"
+    pictures.mkdir(parents=True, exist_ok=True)
+    parts = [table(done), ""]
+    for row in ROWS:
+        if row.name in done:
+            (pictures / f"{row.name}.webp").write_bytes((output / row.name / "sheet.webp").read_bytes())
+            parts += [
+                f"**{row.asks}** · `{done[row.name]['command']}`",
+                "",
+                f"![reconstructions, and below them the first attribute moved](ablations/{row.name}.webp)",
+                "",
+            ]
+    page = docs / "ablations.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# Ablations\n\n{START}\n{END}\n"
+    before, after = text.split(START)[0], text.split(END)[1]
+    page.write_text(before + START + "\n" + "\n".join(parts) + END + after, encoding="utf-8")
+
+
+def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder with one sub-folder of pictures for each class")
+    parser.add_argument("--classifier", required=True, help="folder of the classifier, with its judge")
+    parser.add_argument("--output", type=Path, default=Path("runs/ablations"), help="folder of the runs")
+    parser.add_argument("--rows", nargs="*", choices=[r.name for r in ROWS], help="only these")
+    parser.add_argument("--docs", type=Path, help="folder whose ablations.md is written")
+    o, more = parser.parse_known_args(args)
+    chosen = [r for r in ROWS if not o.rows or r.name in o.rows]
+    for row in chosen:
+        measure(row, o.data, o.classifier, o.output / row.name, more)
+    files = {r.name: o.output / r.name / "row.json" for r in ROWS}
+    done = {name: read_json(file) for name, file in files.items() if file.exists()}
+    print(table(done))
+    if o.docs:
+        publish(done, o.output, o.docs)
+    return done
+
+
+if __name__ == "__main__":
+    main()
