@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,43 +15,26 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from stylex import losses, metrics
+from stylex import losses
 from stylex.classifier import Classifier
 from stylex.config import ModelConfig
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
 from stylex.generator import Generator, Mapping
-from stylex.images import to_pil_list
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0, perceptual_features
-from stylex.render import grid
 from train import checkpoint
-from train.augment import flip, for_discriminator
+from train.augment import flip, for_discriminator, swap_top
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
+from train.report import judge_run, sheet
+from train.watch import check, weight_norms
 
 if TYPE_CHECKING:
     from train.train import Options
 
 NETWORKS = ("generator", "mapping", "encoder", "discriminator")
 AVERAGED = ("generator", "mapping", "encoder")
-# Below this share of its early value the spread of E(x) counts as collapsed.
-COLLAPSE = 0.1
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and what is safe."""
-
-
-def swap_top(probs: Tensor) -> Tensor:
-    """Exchange each picture's largest probability with that of a random other class: [N, K] -> [N, K]."""
-    n, k = probs.shape
-    top = probs.argmax(1)
-    other = (top + torch.randint(1, k, (n,), device=probs.device)) % k
-    rows = torch.arange(n, device=probs.device)
-    swapped = probs.clone()
-    swapped[rows, top], swapped[rows, other] = probs[rows, other], probs[rows, top]
-    return swapped
 
 
 class Trainer:
@@ -290,81 +271,6 @@ class Trainer:
         self.accelerator.backward(loss)
         self.optimizer_g.step()
         self.log["path"] = loss.detach() / o.path_every
-
-
-# Looking at a run.
-
-
-def check(trainer: Trainer, numbers: dict[str, float], run: Path) -> None:
-    """Stop on numbers that are not finite; warn when the encoder says the same of every picture."""
-    bad = [name for name, value in numbers.items() if not math.isfinite(value)]
-    if bad:
-        saved = checkpoint.found(run)
-        way_out = (
-            f"the last good checkpoint is {saved[-1]}; lower --learning_rate and resume"
-            if saved
-            else "lower --learning_rate"
-        )
-        raise TrainingError(
-            f"{', '.join(bad)} is not finite at step {trainer.step_number} ({trainer.nimg} pictures); {way_out}"
-        )
-    if spread := numbers.get("w_spread"):
-        trainer.early_spread = trainer.early_spread or spread
-        if spread < COLLAPSE * trainer.early_spread:
-            print(
-                f"warning: the encoder is collapsing at {trainer.nimg} pictures: the spread of E(x) is {spread:.4f}, "
-                f"it began at {trainer.early_spread:.4f}. Lower --learning_rate, or raise --warmup_kimg.",
-                file=sys.stderr,
-            )
-
-
-@torch.no_grad()
-def weight_norms(trainer: Trainer) -> dict[str, float]:
-    """One number for each network, finite if all its weights are: a checkpoint must be good to resume from."""
-    norms = {name: torch._foreach_norm(list(trainer.bare(name).parameters())) for name in NETWORKS}
-    return {f"a weight of the {name}": float(torch.stack(norm).sum()) for name, norm in norms.items()}
-
-
-@torch.no_grad()
-def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> dict[str, float]:
-    """How the averaged model does on held-out pictures x."""
-    model = trainer.model()
-    x_rec = torch.cat([model.synthesize(model.styles(model.encode(part))) for part in x.split(64)])
-    logits, logits_rec = model.logits(x), model.logits(x_rec)
-    numbers = {
-        "l1": float(losses.l1(x, x_rec).mean()),
-        "agreement": float(metrics.agreement(logits, logits_rec).float().mean()),
-    }
-    if trainer.judge is not None:
-        numbers["second_agreement"] = float(metrics.agreement(trainer.judge(x), trainer.judge(x_rec)).float().mean())
-    if embed is not None:
-        numbers["retrieval"] = float(metrics.retrieval(embed.flat(x), embed.flat(x_rec)).float().mean())
-    # Does the class follow the probabilities alone?
-    latent = model.encode(x)
-    probs = latent[:, -logits.shape[1] :]
-    swapped = torch.cat([latent[:, : -logits.shape[1]], swap_top(probs)], dim=1)
-    x_swap = model.synthesize(model.styles(swapped))
-    numbers["swap_flips"] = float((~metrics.agreement(logits_rec, model.logits(x_swap))).float().mean())
-    numbers["swap_change"] = float(metrics.changed_share(x_rec, x_swap).mean())
-    return numbers
-
-
-@torch.no_grad()
-def sheet(trainer: Trainer, x: Tensor, path: Path) -> None:
-    """Real, reconstruction, the same with the other class's probabilities, and random samples, side by side."""
-    model = trainer.model()
-    latent = model.encode(x)
-    k = trainer.config.num_classes
-    swapped = torch.cat([latent[:, :-k], swap_top(latent[:, -k:])], dim=1)
-    rows = [
-        x,
-        model.synthesize(model.styles(latent)),
-        model.synthesize(model.styles(swapped)),
-        model.synthesize(model.sample(latent[:, -k:])),
-    ]
-    picture = grid([to_pil_list(row) for row in rows], row_titles=["real", "reconstruction", "class swapped", "random"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
 
 
 def train(

@@ -23,10 +23,11 @@ from stylex.perceptual import Perceptual
 from train import checkpoint
 from train.augment import Flips
 from train.data import DataError, load_folder
-from train.loop import Trainer, TrainingError, train
+from train.loop import Trainer, train
 from train.options import parse
 from train.publish import Publisher
 from train.record import Record
+from train.watch import TrainingError
 
 Precision = Literal["auto", "no", "bf16"]
 

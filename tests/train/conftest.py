@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small import SMALL
+from torch import Tensor
 
 from stylex.classifier import load_classifier
+from train.data import Pictures, load_folder
 from train.loop import Trainer
 from train.train import Options
 
@@ -34,3 +37,13 @@ def run(tmp_path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture
+def parts(pictures) -> tuple[Pictures, Pictures]:
+    return load_folder(pictures, 32, "train"), load_folder(pictures, 32, "val")

@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from train.augment import cutout, flip, for_discriminator, jitter, translate, zoom
-from train.loop import swap_top
+from train.augment import cutout, flip, for_discriminator, jitter, swap_top, translate, zoom
 
 
 @pytest.fixture

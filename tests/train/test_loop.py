@@ -7,21 +7,15 @@ import math
 
 import pytest
 import torch
-from PIL import Image
 from small import assert_same
 from torch import Tensor
 
 from stylex import StylEx, losses
-from stylex.classifier import wrap
 from train import checkpoint
+from train.augment import swap_top
 from train.checkpoint import ResumeError
-from train.data import load_folder
-from train.loop import AVERAGED, NETWORKS, Trainer, TrainingError, check, judge_run, sheet, swap_top, train
-
-
-@pytest.fixture
-def x() -> Tensor:
-    return torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+from train.loop import AVERAGED, NETWORKS, Trainer, train
+from train.watch import TrainingError
 
 
 def weights(trainer: Trainer) -> dict[str, dict[str, Tensor]]:
@@ -289,61 +283,6 @@ def test_init_starts_from_the_weights_of_a_model(make_trainer, x):
     assert not second.optimizer_g.state
     second.step(x)
     assert model.generator.affine.class_weight.abs().sum() > 0
-
-
-# Looking at a run.
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_checkpoint(make_trainer, run, value):
-    trainer = make_trainer()
-    trainer.step_number, trainer.nimg = 7, 28
-    with pytest.raises(TrainingError, match=r"^kl is not finite at step 7 \(28 pictures\); lower --learning_rate$"):
-        check(trainer, {"l1": 0.5, "kl": value}, run)
-    saved = checkpoint.save(run, 20, {})
-    with pytest.raises(TrainingError) as caught:
-        check(trainer, {"l1": 0.5, "kl": value}, run)
-    assert f"the last good checkpoint is {saved}; lower --learning_rate and resume" in str(caught.value)
-
-
-def test_a_collapsing_encoder_is_reported(make_trainer, run, capsys):
-    trainer = make_trainer()
-    check(trainer, {"w_spread": 2.0}, run)
-    check(trainer, {"w_spread": 0.5}, run)
-    assert capsys.readouterr().err == ""
-    check(trainer, {"w_spread": 0.1}, run)
-    said = capsys.readouterr().err
-    assert "warning: the encoder is collapsing" in said
-    assert "0.1000, it began at 2.0000" in said
-
-
-@pytest.fixture
-def parts(pictures):
-    return load_folder(pictures, 32, "train"), load_folder(pictures, 32, "val")
-
-
-def test_a_report_measures_the_averaged_model(make_trainer, parts):
-    judge = wrap(
-        lambda x: torch.stack([x.mean(dim=(1, 2, 3)), -x.mean(dim=(1, 2, 3))], dim=1), ["plain", "spotted"], 32
-    )
-    trainer = make_trainer(judge=judge)
-    x = parts[1].x.float() / 127.5 - 1
-    numbers = judge_run(trainer, x, None)
-    assert set(numbers) == {"l1", "agreement", "second_agreement", "swap_flips", "swap_change"}
-    model = trainer.model()
-    x_rec = model.synthesize(model.styles(model.encode(x)))
-    assert numbers["l1"] == pytest.approx((x - x_rec).abs().mean().item(), rel=1e-4)
-    assert numbers["agreement"] == pytest.approx(
-        (model.logits(x).argmax(1) == model.logits(x_rec).argmax(1)).float().mean().item()
-    )
-    assert all(0 <= value <= 1 for name, value in numbers.items() if name != "l1")
-
-
-def test_a_sheet_is_a_picture(make_trainer, x, run):
-    sheet(make_trainer(), x, run / "sheets" / "000.png")
-    with Image.open(run / "sheets" / "000.png") as image:
-        assert image.width > 4 * 32
-        assert image.height > 4 * 32
 
 
 # The loop.
