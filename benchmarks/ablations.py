@@ -104,7 +104,10 @@ def measure(row: Row, data: str, classifier: str, folder: Path, more: list[str])
     model, metrics = str(folder / "model"), folder / "metrics-val.json"
     given = ["--data", data, "--classifier", classifier, "--output", str(folder)]
     minutes = run("train.py", "--config", str(ROOT / CONFIG), *given, *more, *spelled(row.changes))
-    run("find_attributes.py", "--model", model, "--data", data, *spelled(SEARCH))
+    try:
+        run("find_attributes.py", "--model", model, "--data", data, *spelled(SEARCH))
+    except subprocess.CalledProcessError:
+        print(f"{row.name}: no attributes, as the search said above; the row has no numbers of them", file=sys.stderr)
     run("evaluate.py", "--model", model, "--data", data, "--split", "val", "--output", str(metrics))
     sheet(StylEx.from_pretrained(model), data, folder / "sheet.webp")
     write_json(folder / "row.json", {"command": command(row), "minutes": round(minutes, 1), **read_json(metrics)})
@@ -116,7 +119,6 @@ def sheet(model: StylEx, data: str, path: Path) -> None:
 
     No photograph is on it, so it may be published where the pictures may not.
     """
-    assert model.stats is not None
     pictures = load_folder(data, model.resolution, "val", model.class_names)
     each = max(1, SHOWN // len(model.class_names))
     index = torch.cat([(pictures.labels == k).nonzero().flatten()[:each] for k in range(len(model.class_names))])
@@ -126,7 +128,9 @@ def sheet(model: StylEx, data: str, path: Path) -> None:
     for one, x in zip(s.split(1), x_rec.split(1), strict=True):
         here = int(model.logits(x).argmax())
         first = next((a for a in model.attributes if a.target != model.class_names[here]), None)
-        moved.append(model.synthesize(move(one, first.index, first.direction, model.stats)) if first else x)
+        if first and model.stats:
+            x = model.synthesize(move(one, first.index, first.direction, model.stats))
+        moved.append(x)
     tiles = [to_pil_list(x_rec), to_pil_list(torch.cat(moved))]
     side = model.resolution * SCALE
     canvas = Image.new("RGB", (side * len(index), side * len(tiles)))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from small import SMALL, command_line
+
+from train import train
+from train.data import DataError
+from train.options import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -14,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def load(name: str):
     spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the types of their fields
     spec.loader.exec_module(module)
     return module
 
@@ -32,3 +40,47 @@ def test_attfind_is_timed_and_compared_with_one_coordinate_at_a_time(model_folde
     assert numbers["exact_speedup"] == pytest.approx(numbers["one_at_a_time_s"] / numbers["exact_s"])
     assert numbers["screened_speedup"] > 0
     assert "| one at a time | 320 |" in capsys.readouterr().out
+
+
+def test_a_row_of_the_ablations_is_trained_searched_measured_and_written_down_once(
+    classifier_folder, pictures, tmp_path, monkeypatch
+):
+    ablations = load("ablations")
+    started = []
+
+    def run(script: str, *args: str) -> float:
+        """In this process, which spares three starts of torch."""
+        started.append(script)
+        try:
+            importlib.import_module(f"train.{script.removesuffix('.py')}").main(list(args))
+        except DataError as error:  # four steps of training: every picture may be of one class
+            raise subprocess.CalledProcessError(1, script) from error
+        return 0.5
+
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setattr(ablations, "run", run)
+    monkeypatch.setattr(ablations, "SEARCH", {"images": 4, "min_visible": 0, "report": "false"})
+    small = command_line(**{**SMALL, "total_kimg": 0.016})
+    args = ["--data", str(pictures), "--classifier", str(classifier_folder), "--output", str(tmp_path / "runs")]
+    args += ["--docs", str(tmp_path), *small, "--rows"]
+    done = ablations.main([*args, "base"])
+    assert started == ["train.py", "find_attributes.py", "evaluate.py"]
+    page = (tmp_path / "ablations.md").read_text(encoding="utf-8")
+    assert f"| {done['base']['l1']:g} |" in page
+    assert f"`{done['base']['command']}`" in page
+    assert (tmp_path / "ablations" / "base.webp").is_file()
+
+    # What a person writes around the rows stays.
+    (tmp_path / "ablations.md").write_text("What follows.\n" + page + "\nMy doubts.\n", encoding="utf-8")
+    ablations.main([*args, "base"])
+    assert (tmp_path / "ablations.md").read_text(encoding="utf-8") == "What follows.\n" + page + "\nMy doubts.\n"
+    assert len(started) == 3
+
+
+@pytest.mark.parametrize("row", [row.name for row in load("ablations").ROWS])
+def test_the_options_of_a_row_exist(row):
+    ablations = load("ablations")
+    (row,) = [r for r in ablations.ROWS if r.name == row]
+    options = parse(train.Options, "", ["--config", str(ROOT / ablations.CONFIG), *ablations.spelled(row.changes)])
+    for name, value in row.changes.items():
+        assert getattr(options, name) == value
