@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from small import SMALL, command_line
 
+from stylex.images import to_pil
 from train import train
 from train.data import DataError
 from train.options import parse
@@ -84,3 +86,25 @@ def test_the_options_of_a_row_exist(row):
     options = parse(train.Options, "", ["--config", str(ROOT / ablations.CONFIG), *ablations.spelled(row.changes)])
     for name, value in row.changes.items():
         assert getattr(options, name) == value
+
+
+def test_the_app_is_started_asked_and_crowded_as_browsers_do_it(tiny_model, tmp_path, capsys):
+    folder = tiny_model.save_pretrained(tmp_path / "model")
+    (folder / "samples").mkdir()
+    for n, x in enumerate(tiny_model.synthesize(tiny_model.sample(torch.tensor([[0.9, 0.1]]).repeat(2, 1), seed=1))):
+        to_pil(x).save(folder / "samples" / f"{n}.png")
+    args = ["--model", str(folder), "--data", str(folder / "samples"), "--json", str(tmp_path / "app.json")]
+    numbers = load("app").main([*args, "--knobs", "10", "--uploads", "2", "--visitors", "4"])
+    assert json.loads((tmp_path / "app.json").read_text(encoding="utf-8")) == numbers
+    assert 0 < numbers["start_s"] < numbers["first_explanation_s"]
+    assert 0 < numbers["knob_p50_ms"] <= numbers["knob_p95_ms"]
+    assert numbers["upload_to_explanation_s"] > 0
+    assert (numbers["visitors"], numbers["visitors_errors"]) == (4, 0)
+    assert numbers["visitors_told_their_place"] == 4
+    assert (numbers["leavers"], numbers["after_leavers_waiting"]) == (2, 0)
+    assert "| 4 visitors at once: errors | 0 | 0 |" in capsys.readouterr().out
+
+
+def test_a_percentile_is_one_of_the_values():
+    percentile = load("app").percentile
+    assert [percentile([3.0, 1.0, 2.0, 4.0], p) for p in (0.25, 0.5, 0.95)] == [1.0, 2.0, 4.0]
