@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-KEEP = 2
 NAME = re.compile(r"checkpoint-(\d{9})")
 
 
@@ -18,25 +17,77 @@ class ResumeError(ValueError):
     """A checkpoint that cannot be continued from; the message says which and what to do."""
 
 
-def save(run: Path, nimg: int, state: dict[str, Any]) -> Path:
-    """Write `run/checkpoint-NNNNNNNNN`, then remove all but the newest `KEEP`.
+class SaveError(OSError):
+    """A checkpoint that could not be written; the message says why, what is safe, and what to do."""
+
+
+def save(run: Path, nimg: int, state: dict[str, Any], keep: int = 2) -> Path:
+    """Write `run/checkpoint-NNNNNNNNN`, then remove all but the newest `keep`.
 
     Later ones go, too: they are what a run got to that was since started again from an earlier point, and would
-    otherwise be taken for the latest.
+    otherwise be taken for the latest. Whatever has a name is whole and on the disk, at any moment; what is still
+    written, or about to be removed, has a name that begins with a dot.
+
+    Raises:
+        SaveError: if it cannot be written, as on a full disk; the older ones stay as they are.
     """
     folder = run / f"checkpoint-{nimg:09d}"
     aside = run / f".{folder.name}.part"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    torch.save(state, aside / "state.pt")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(aside, folder)
-    whole = found(run)
-    now = whole.index(folder)
-    for other in whole[: max(0, now + 1 - KEEP)] + whole[now + 1 :]:
-        shutil.rmtree(other)
+    try:
+        _clear(run)
+        aside.mkdir(parents=True)
+        _write(state, aside / "state.pt")
+        for later in (p for p in found(run) if p.name > folder.name):
+            os.replace(later, run / f".{later.name}.gone")
+        if folder.exists():
+            os.replace(aside / "state.pt", folder / "state.pt")
+            _to_disk(folder)
+        else:
+            os.replace(aside, folder)
+        _to_disk(run)
+        for older in found(run)[:-keep]:
+            os.replace(older, run / f".{older.name}.gone")
+        _clear(run)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        saved = found(run)
+        safe = f"{saved[-1]} is whole" if saved else "there is none before it"
+        raise SaveError(
+            f"the checkpoint of {nimg} pictures cannot be written into {run} ({error.strerror or error}); {safe}. "
+            "Make room, or choose another --output"
+        ) from error
     return folder
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    """Down to the disk, not only to the system's memory: a machine may lose power."""
+    with open(path, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # torch's archive writer hides what the system said behind an error of its own.
+            raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
+        file.flush()
+        os.fsync(file.fileno())
+    _to_disk(path.parent)
+
+
+def _to_disk(folder: Path) -> None:
+    """The names in a folder, too, where the system knows how to do that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _clear(run: Path) -> None:
+    """Remove what a kill or this save has left half done."""
+    for ending in ("part", "gone"):
+        for path in run.glob(f".checkpoint-*.{ending}"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def found(run: Path) -> list[Path]:
@@ -61,6 +112,6 @@ def load(run: Path, which: str) -> dict[str, Any] | None:
         # weights_only: a checkpoint holds tensors and numbers, and must not be able to run code.
         return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     except Exception as error:
-        older = [p.name for p in found(folder.parent) if p != folder]
+        older = [p.name for p in found(folder.parent) if p.name < folder.name]
         hint = f"try --resume {folder.parent / older[-1]}" if older else "start again with --resume none"
         raise ResumeError(f"{folder} cannot be read ({type(error).__name__}: {error}); {hint}") from error

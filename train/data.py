@@ -121,11 +121,11 @@ def load_folder(
 
 
 def epochs(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Endless batches of indices [batch_size]: every picture once per shuffle, from the `start`-th batch on.
+    """Endless batches of indices [batch_size]: every picture once per shuffle, after `start` pictures of them.
 
     The order follows from `seed` alone, so a resumed run sees what an unbroken one would have seen.
     """
-    position, epoch, order = start * batch_size, -1, torch.empty(0, dtype=torch.long)
+    position, epoch, order = start, -1, torch.empty(0, dtype=torch.long)
     while True:
         index = []
         for i in range(position, position + batch_size):

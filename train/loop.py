@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from stylex.classifier import Classifier
 from stylex.config import ModelConfig
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
+from stylex.files import fingerprint
 from stylex.generator import Generator, Mapping
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0, perceptual_features
@@ -27,8 +30,9 @@ from train import checkpoint
 from train.augment import flip, for_discriminator, swap_top
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
+from train.interrupt import Interrupt
 from train.report import judge_run, sheet
-from train.watch import check, weight_norms
+from train.watch import check, tried_again, weight_norms
 
 if TYPE_CHECKING:
     from train.train import Options
@@ -91,6 +95,8 @@ class Trainer:
         return {
             "options": asdict(self.o),
             "model": self.config.to_dict(),
+            "class_names": self.classifier.class_names,
+            "classifier": fingerprint([self.classifier]),
             "networks": {name: self.bare(name).state_dict() for name in NETWORKS},
             "ema": {name: self.ema[name].module.state_dict() for name in AVERAGED},
             "optimizer_g": self.optimizer_g.state_dict(),
@@ -102,10 +108,23 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            ResumeError: if it is of another model, of other classes, or was trained for another classifier.
+        """
+        way_out = "use the same options, another --output, or --resume none"
         if state["model"] != self.config.to_dict():
             raise checkpoint.ResumeError(
-                f"the checkpoint holds a model {state['model']}, the options ask for {self.config.to_dict()}; "
-                "use the same options, another --output, or --resume none"
+                f"the checkpoint holds a model {state['model']}, the options ask for {self.config.to_dict()}; {way_out}"
+            )
+        if (before := state["class_names"]) != (now := self.classifier.class_names):
+            raise checkpoint.ResumeError(
+                f"the checkpoint is of the classes {', '.join(before)}, the classifier of {', '.join(now)}; {way_out}"
+            )
+        if state["classifier"] != fingerprint([self.classifier]):
+            raise checkpoint.ResumeError(
+                f"the checkpoint was trained for another classifier than {self.o.classifier} holds now; {way_out}"
             )
         for name in NETWORKS:
             self.bare(name).load_state_dict(state["networks"][name])
@@ -273,58 +292,82 @@ class Trainer:
         self.log["path"] = loss.detach() / o.path_every
 
 
+def agree(trainer: Trainer, *wishes: bool) -> list[bool]:
+    """Of each wish, whether any process has it: they end together, or one would wait for the others forever."""
+    accelerator = trainer.accelerator
+    if accelerator.num_processes == 1:
+        return list(wishes)
+    votes = torch.tensor(wishes, dtype=torch.float32, device=accelerator.device)
+    return [vote > 0 for vote in accelerator.reduce(votes, "sum").tolist()]
+
+
 def train(
     trainer: Trainer,
     train_part: Pictures,
     val_part: Pictures,
     run: Path,
     saved: Callable[[Path], None] = lambda model: None,
-) -> None:
+) -> int | None:
     """Train until `total_kimg` or `max_minutes`, with reports, sheets and checkpoints on the way.
+
+    A report or a checkpoint that cannot be written is tried again at its next turn; only the last has to succeed.
 
     Args:
         saved: called by the main process with the model folder, each time it has been written.
+
+    Returns:
+        The number of the signal that ended the run, with a checkpoint, before its time; None otherwise.
     """
     o, accelerator = trainer.o, trainer.accelerator
     device, main = accelerator.device, accelerator.is_main_process
     processes = accelerator.num_processes
-    batches = epochs(len(train_part), o.batch_size * processes, o.seed, start=trainer.step_number)
+    batches = epochs(len(train_part), o.batch_size * processes, o.seed, start=trainer.nimg)
     shown = to_float(val_part.x[: o.report_pictures]).to(device).contiguous(memory_format=torch.channels_last)
     embed = EfficientNetLite0().to(device) if o.perceptual == "efficientnet" else None
     start = last_report = last_save = time.monotonic()
     reported = trainer.nimg
     bar = tqdm(total=int(o.total_kimg * 1000), initial=trainer.nimg, unit="img", disable=not main, dynamic_ncols=True)
-    done = trainer.nimg >= o.total_kimg * 1000
-    while not done:
-        index = next(batches)[accelerator.process_index :: processes]
-        trainer.step(to_float(train_part.x[index].to(device)))
-        bar.update(o.batch_size * processes)
-        now = time.monotonic()
-        done = trainer.nimg >= o.total_kimg * 1000 or (o.max_minutes > 0 and now - start >= o.max_minutes * 60)
+    done, interrupted = trainer.nimg >= o.total_kimg * 1000, False
+    with Interrupt() as interrupt:
+        while not done:
+            index = next(batches)[accelerator.process_index :: processes]
+            trainer.step(to_float(train_part.x[index].to(device)))
+            bar.update(o.batch_size * processes)
+            now = time.monotonic()
+            done, look = trainer.nimg >= o.total_kimg * 1000, trainer.step_number % o.log_every == 0
+            if processes == 1 or look:
+                late = o.max_minutes > 0 and now - start >= o.max_minutes * 60
+                interrupted, late = agree(trainer, interrupt.number is not None, late)
+                done = done or interrupted or late
 
-        if trainer.step_number % o.log_every == 0 or done:
-            numbers = {name: float(value) for name, value in trainer.log.items()}
-            check(trainer, numbers, run)
-            bar.set_postfix(
-                {n: f"{numbers[n]:.3f}" for n in ("l1", "kl", "kl_swap", "g_adv", "d") if n in numbers}, refresh=False
-            )
-        if main and (done or now - last_report >= o.report_minutes * 60):
-            numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
-            numbers |= {f"val/{n}": v for n, v in judge_run(trainer, shown, embed).items()}
-            numbers["images_per_second"] = (trainer.nimg - reported) / (now - last_report + 1e-9)
-            check(trainer, numbers, run)
-            with open(run / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps({"nimg": trainer.nimg, "minutes": (now - start) / 60, **numbers}) + "\n")
-            bar.write(
-                f"{trainer.nimg / 1000:.1f} kimg  "
-                + "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
-            )
-            sheet(trainer, shown[:12], run / "sheets" / f"{trainer.nimg:09d}.png")
-            last_report, reported = time.monotonic(), trainer.nimg
-        if main and (done or now - last_save >= o.save_minutes * 60):
-            check(trainer, weight_norms(trainer), run)
-            checkpoint.save(run, trainer.nimg, trainer.state())
-            trainer.model().save_pretrained(run / "model")
-            saved(run / "model")
-            last_save = time.monotonic()
+            if look or done:
+                numbers = {name: float(value) for name, value in trainer.log.items()}
+                check(trainer, numbers, run)
+                bar.set_postfix(
+                    {n: f"{numbers[n]:.3f}" for n in ("l1", "kl", "kl_swap", "g_adv", "d") if n in numbers},
+                    refresh=False,
+                )
+            # Who was told to stop may have seconds left; the checkpoint is what counts.
+            if main and not interrupted and (done or now - last_report >= o.report_minutes * 60):
+                numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
+                numbers |= {f"val/{n}": v for n, v in judge_run(trainer, shown, embed).items()}
+                numbers["images_per_second"] = (trainer.nimg - reported) / (now - last_report + 1e-9)
+                check(trainer, numbers, run)
+                with tried_again(o.report_minutes):
+                    with open(run / "log.jsonl", "a", encoding="utf-8") as file:
+                        file.write(json.dumps({"nimg": trainer.nimg, "minutes": (now - start) / 60, **numbers}) + "\n")
+                    sheet(trainer, shown[:12], run / "sheets" / f"{trainer.nimg:09d}.png")
+                bar.write(
+                    f"{trainer.nimg / 1000:.1f} kimg  "
+                    + "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
+                )
+                last_report, reported = time.monotonic(), trainer.nimg
+            if main and (done or now - last_save >= o.save_minutes * 60):
+                check(trainer, weight_norms(trainer), run)
+                with nullcontext() if done else tried_again(o.save_minutes):
+                    checkpoint.save(run, trainer.nimg, trainer.state(), keep=o.keep_checkpoints)
+                    trainer.model().save_pretrained(run / "model")
+                    saved(run / "model")
+                last_save = time.monotonic()
     bar.close()
+    return (interrupt.number or signal.SIGTERM) if interrupted else None

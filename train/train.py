@@ -5,10 +5,11 @@ accelerate launch train/train.py --config train/configs/leaves.yaml
 
 from __future__ import annotations
 
+import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -30,6 +31,8 @@ from train.record import Record
 from train.watch import TrainingError
 
 Precision = Literal["auto", "no", "bf16"]
+# Of no consequence to what is trained.
+HARMLESS = {"output", "resume", "max_minutes", "report_minutes", "save_minutes", "keep_checkpoints", "push_minutes"}
 
 
 @dataclass
@@ -83,6 +86,7 @@ class Options:
         report_minutes: between two reports with a sheet.
         report_pictures: held-out pictures in a report.
         save_minutes: between two checkpoints.
+        keep_checkpoints: so many of the newest stay.
         push_to_hub: push the model to the Hub while training, in the background, and at the end.
         hub_model_id: repository to push to, such as me/stylex-mine; it is made if there is none.
         hub_private_repo: make a new repository private.
@@ -134,6 +138,7 @@ class Options:
     report_minutes: float = 5.0
     report_pictures: int = 128
     save_minutes: float = 5.0
+    keep_checkpoints: int = 2
     push_to_hub: bool = False
     hub_model_id: str | None = None
     hub_private_repo: bool = False
@@ -147,9 +152,9 @@ class Options:
                 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
             )
             self.mixed_precision = "bf16" if has_bf16 else "no"
-        for name in ("w_every", "r1_every", "path_every", "log_every"):
+        for name in ("w_every", "r1_every", "path_every", "log_every", "batch_size", "keep_checkpoints"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; use 1 (every step) or more")
+                raise ConfigError(f"{name} is {getattr(self, name)}; use 1 or more")
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
 
@@ -159,6 +164,13 @@ class Options:
     def model_config(self, num_classes: int) -> ModelConfig:
         changes = {"channels": self.channels, "trunk_channels": self.trunk_channels, "w_dim": self.w_dim}
         return ModelConfig.preset(self.resolution, num_classes, **{k: v for k, v in changes.items() if v is not None})
+
+
+def resumed(state: dict[str, Any], o: Options) -> str:
+    """Where a run goes on, and which options are others than they were: most may change, and none does so unseen."""
+    before, now = state["options"], asdict(o)
+    changed = [f"{n} {before.get(n)} -> {v}" for n, v in now.items() if n not in HARMLESS and before.get(n) != v]
+    return f"resumed at {state['nimg']} pictures" + (f"; changed: {', '.join(changed)}" if changed else "")
 
 
 def main(args: list[str] | None = None) -> None:
@@ -179,7 +191,7 @@ def main(args: list[str] | None = None) -> None:
     run.mkdir(parents=True, exist_ok=True)
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)
-        print(f"resumed at {trainer.nimg} pictures")
+        trainer.accelerator.print(resumed(state, o))
     record = Record(run / "model", resumed=trainer.nimg > 0, processes=trainer.accelerator.num_processes)
     publisher = None
     if o.push_to_hub and o.hub_model_id and trainer.accelerator.is_main_process:
@@ -190,7 +202,12 @@ def main(args: list[str] | None = None) -> None:
         if publisher is not None:
             publisher.offer(model, trainer.nimg)
 
-    train(trainer, train_part, val_part.subset(order), run, saved)
+    if number := train(trainer, train_part, val_part.subset(order), run, saved):
+        trainer.accelerator.print(
+            f"stopped by {signal.Signals(number).name} at {trainer.nimg} pictures; the checkpoint is "
+            f"{checkpoint.found(run)[-1]}. To go on: the same command with --resume latest"
+        )
+        sys.exit(128 + number)  # as a shell reports who ends by a signal
     if publisher is not None:
         publisher.finish(run / "model", trainer.nimg)
 
@@ -198,5 +215,13 @@ def main(args: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ClassifierError, ConfigError, DataError, ModelError, TrainingError, checkpoint.ResumeError) as error:
+    except (
+        ClassifierError,
+        ConfigError,
+        DataError,
+        ModelError,
+        TrainingError,
+        checkpoint.ResumeError,
+        OSError,
+    ) as error:
         sys.exit(f"error: {error}")

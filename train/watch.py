@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 
 from train import checkpoint
 
@@ -50,3 +53,12 @@ def weight_norms(trainer: Trainer) -> dict[str, float]:
     """One number for each network, finite if all its weights are: a checkpoint must be good to resume from."""
     norms = {name: torch._foreach_norm(list(trainer.bare(name).parameters())) for name in trainer.networks}
     return {f"a weight of the {name}": float(torch.stack(norm).sum()) for name, norm in norms.items()}
+
+
+@contextmanager
+def tried_again(minutes: float) -> Iterator[None]:
+    """A file that cannot be written now, as on a full disk, costs a warning: the next try is in `minutes`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        print(f"warning: {error}. Training goes on and tries again in {minutes:g} minutes.", file=sys.stderr)

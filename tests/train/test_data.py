@@ -145,7 +145,13 @@ def take(iterator, count: int) -> list[list[int]]:
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 7, 20])
 def test_a_resumed_order_goes_on_at_the_same_place(start):
     unbroken = take(epochs(10, 4, seed=5), 30)
-    assert take(epochs(10, 4, seed=5, start=start), 30 - start) == unbroken[start:]
+    assert take(epochs(10, 4, seed=5, start=start * 4), 30 - start) == unbroken[start:]
+
+
+def test_a_run_resumed_with_another_batch_size_sees_the_pictures_in_the_same_order():
+    in_fours = itertools.chain(*take(epochs(10, 4, seed=5), 6))
+    (eight,) = take(epochs(10, 8, seed=5, start=12), 1)
+    assert eight == list(in_fours)[12:20]
 
 
 def test_every_picture_comes_once_per_epoch_and_the_epochs_differ():

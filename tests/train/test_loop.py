@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
 import pytest
 import torch
@@ -380,3 +382,38 @@ def test_a_loss_that_blows_up_stops_the_run(make_trainer, parts, run, monkeypatc
     ):
         train(trainer, *parts, run)
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000004", "checkpoint-000000008"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(make_trainer, parts, run, number):
+    trainer = make_trainer(total_kimg=1.0)
+    step, handler = trainer.step, signal.getsignal(number)
+
+    def signalled(x: Tensor) -> None:
+        step(x)
+        if trainer.step_number == 3:
+            os.kill(os.getpid(), number)
+
+    trainer.step = signalled
+    assert train(trainer, *parts, run) == number
+    assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000012"]
+    assert StylEx.from_pretrained(run / "model")
+    assert signal.getsignal(number) is handler
+
+
+def test_a_checkpoint_that_cannot_be_written_is_tried_again(make_trainer, parts, run, monkeypatch, capsys):
+    """Nobody is there at night to make room; but the last one has to succeed."""
+    save = checkpoint.save
+    full = [True, False, True]
+
+    def sometimes(*args, **kwargs):
+        if full.pop(0):
+            raise checkpoint.SaveError("the disk is full")
+        return save(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "save", sometimes)
+    trainer = make_trainer(total_kimg=0.012, save_minutes=0.0)
+    with pytest.raises(checkpoint.SaveError, match="the disk is full"):
+        train(trainer, *parts, run)
+    assert "warning: the disk is full. Training goes on and tries again in 0 minutes.\n" in capsys.readouterr().err
+    assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000008"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -68,33 +69,67 @@ def final_state(run: Path) -> dict:
     return {k: v for k, v in state.items() if k not in ("options", "early_spread")}
 
 
-def test_a_killed_run_ends_with_the_same_bits(launch, pictures, classifier_folder, tmp_path):
-    """SIGKILL at a random step, then the same command again, against a run that was never interrupted."""
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(launch, pictures, classifier_folder, tmp_path):
+    """SIGKILL again and again, then the same command, against a run that was never interrupted.
+
+    How often: STYLEX_KILLS, three times if it is not set.
+    """
+    kills = int(os.environ.get("STYLEX_KILLS", "3"))
+    steps, chance = 20 * (kills + 1), random.Random()
 
     def start(name: str, **options) -> subprocess.Popen[str]:
-        # 60 steps: an autoencoder for 8, then all of it
-        values = {"data": pictures, "classifier": classifier_folder, "output": tmp_path / name}
-        return launch(tmp_path, *command_line(**values, total_kimg=0.24, warmup_kimg=0.032, **options))
+        # An autoencoder for 8 steps, then all of it; the strength of the augmentation moves with every second step.
+        values = {"data": pictures, "classifier": classifier_folder, "output": tmp_path / name, **options}
+        return launch(tmp_path, *command_line(**values, total_kimg=steps * 4 / 1000, warmup_kimg=0.032), by=())
 
-    unbroken, killed = start("unbroken"), start("killed", save_minutes=0.0)
-    deadline = time.monotonic() + 240
-    while not any(p.name >= "checkpoint-000000048" for p in checkpoint.found(tmp_path / "killed")):
-        assert killed.poll() is None, killed.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    reached = checkpoint.found(tmp_path / "killed")[-1].name
-    assert reached < "checkpoint-000000240", "the run was over before it could be killed"
+    def reached() -> int:
+        saved = checkpoint.found(tmp_path / "killed")
+        return int(saved[-1].name.removeprefix("checkpoint-")) // 4 if saved else 0
 
+    unbroken = start("unbroken")
+    for kill in range(kills):
+        before, killed = reached(), start("killed", save_minutes=0.0)
+        goal = min(before + chance.randint(1, 19), steps - 2)
+        deadline = time.monotonic() + 240
+        while reached() < goal:
+            assert killed.poll() is None, killed.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.05))
+        os.killpg(killed.pid, signal.SIGKILL)
+        said = killed.communicate()[0]
+        assert killed.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+        print(f"kill {kill + 1} after step {reached()}")
+        assert not before or f"resumed at {before * 4} pictures" in said
+
+    last = reached()
     said = finish(start("killed"))
     finish(unbroken)
-    assert f"resumed at {int(reached.removeprefix('checkpoint-'))} pictures" in said
+    assert f"resumed at {last * 4} pictures" in said
     assert_same(final_state(tmp_path / "killed"), final_state(tmp_path / "unbroken"))
-    assert final_state(tmp_path / "unbroken")["nimg"] == 240
+    assert final_state(tmp_path / "unbroken")["step"] == steps
     a, b = (StylEx.from_pretrained(tmp_path / name / "model") for name in ("killed", "unbroken"))
     s = a.sample(torch.tensor([[0.5, 0.5]]))
     assert torch.equal(a.synthesize(s), b.synthesize(s))
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(launch, pictures, classifier_folder, tmp_path):
+    run = tmp_path / "run"
+    args = command_line(data=pictures, classifier=classifier_folder, output=run, total_kimg=1000.0, save_minutes=0.0)
+    process = launch(tmp_path, *args, by=())
+    deadline = time.monotonic() + 240
+    while not checkpoint.found(run):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 128 + signal.SIGINT, said
+    (saved,) = checkpoint.found(run)[-1:]
+    pictures_seen = int(saved.name.removeprefix("checkpoint-"))
+    line = f"stopped by SIGINT at {pictures_seen} pictures; the checkpoint is {saved}. To go on: the same command with"
+    assert f"{line} --resume latest" in said
+    assert "Traceback" not in said
 
 
 def test_the_literal_command_works_from_another_working_directory(launch, pictures, tmp_path):
@@ -201,3 +236,18 @@ def test_a_checkpoint_of_another_model_is_refused(start):
     start()
     with pytest.raises(checkpoint.ResumeError, match="use the same options, another --output, or --resume none"):
         start(w_dim=9)
+
+
+def test_a_checkpoint_of_another_classifier_is_refused(start, tmp_path):
+    start()
+    torch.manual_seed(7)
+    save_classifier(tiny_classifier(), tmp_path / "other")
+    with pytest.raises(checkpoint.ResumeError, match=r"was trained for another classifier than .*other holds now; use"):
+        start(classifier=tmp_path / "other")
+
+
+def test_what_has_changed_since_the_checkpoint_is_said(start, capsys):
+    start()
+    start(total_kimg=0.012, learning_rate=0.001, keep_checkpoints=3)
+    said = capsys.readouterr().out
+    assert "resumed at 8 pictures; changed: total_kimg 0.008 -> 0.012, learning_rate 0.002 -> 0.001\n" in said
