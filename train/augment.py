@@ -87,9 +87,9 @@ def cutout(x: Tensor, share: float = 0.3) -> Tensor:
     return x.masked_fill(hole.unsqueeze(1), 0.0)
 
 
-def for_discriminator(x: Tensor, strength: float) -> Tensor:
+def for_discriminator(x: Tensor, strength: float | Tensor) -> Tensor:
     """Colour, place and hole, each for a share `strength` of the pictures. Applied to real and fake alike."""
-    if strength == 0:
+    if not isinstance(strength, Tensor) and strength == 0:  # a tensor would have to be waited for
         return x
 
     def some(changed: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from stylex.generator import Generator, Mapping
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0, perceptual_features
 from train import checkpoint
+from train.adaptive import AdaptiveStrength
 from train.augment import flip, for_discriminator, swap_top
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
@@ -80,6 +81,7 @@ class Trainer:
         self.generator, self.mapping, self.encoder, self.discriminator = prepared[:4]
         self.optimizer_g, self.optimizer_d = prepared[4:]
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in prepared[4:]]
+        self.augment = AdaptiveStrength(o.augment, o.ada_target, o.ada_kimg, device)
         self.mean_path = torch.zeros((), device=device)
         self.step_number = self.nimg = 0
         self.early_spread: float | None = None
@@ -101,6 +103,7 @@ class Trainer:
             "ema": {name: self.ema[name].module.state_dict() for name in AVERAGED},
             "optimizer_g": self.optimizer_g.state_dict(),
             "optimizer_d": self.optimizer_d.state_dict(),
+            "augment": self.augment.state(),
             "mean_path": self.mean_path,
             "step": self.step_number,
             "nimg": self.nimg,
@@ -132,6 +135,7 @@ class Trainer:
             self.ema[name].module.load_state_dict(state["ema"][name])
         self.optimizer_g.load_state_dict(state["optimizer_g"])
         self.optimizer_d.load_state_dict(state["optimizer_d"])
+        self.augment.load_state(state["augment"])
         self.mean_path.copy_(state["mean_path"])
         self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
 
@@ -184,7 +188,7 @@ class Trainer:
         loss = x.new_zeros(())
         if joint:
             self.update_discriminator(x, probs, fake.detach(), wanted)
-            score = self.discriminator(for_discriminator(fake, o.augment), wanted)
+            score = self.discriminator(for_discriminator(fake, self.augment.strength), wanted)
             adversarial = losses.generator_nonsaturating(score)
             loss = loss + o.adversarial_weight * adversarial
             log["g_adv"] = adversarial.detach()
@@ -256,22 +260,26 @@ class Trainer:
 
     def update_discriminator(self, x: Tensor, probs: Tensor, fake: Tensor, wanted: Tensor) -> None:
         """Real pictures with their own probabilities against fakes with the ones they were asked for."""
-        o, discriminator = self.o, self.discriminator
+        o, discriminator, strength = self.o, self.discriminator, self.augment.strength
         discriminator.requires_grad_(True)
-        real_score = discriminator(for_discriminator(x, o.augment), probs)
-        fake_score = discriminator(for_discriminator(fake, o.augment), wanted)
+        real_score = discriminator(for_discriminator(x, strength), probs)
+        fake_score = discriminator(for_discriminator(fake, strength), wanted)
         loss = losses.discriminator_logistic(real_score, fake_score)
         self.log |= {"d": loss.detach(), "d_real": real_score.detach().mean(), "d_fake": fake_score.detach().mean()}
         if o.r1_weight and self.step_number % o.r1_every == 0:
             real = x.detach().clone().requires_grad_()
             with torch.autocast(x.device.type, enabled=False):
-                penalty = losses.r1(self.bare("discriminator")(for_discriminator(real, o.augment), probs), real)
+                penalty = losses.r1(
+                    self.bare("discriminator")(for_discriminator(real, self.augment.strength), probs), real
+                )
             # Lazy: once in r1_every steps, so that many times as strong.
             loss = loss + o.r1_weight / 2 * o.r1_every * penalty
             self.log["r1"] = penalty.detach()
         self.optimizer_d.zero_grad()
         self.accelerator.backward(loss)
         self.optimizer_d.step()
+        self.augment.see(real_score, self.step_number, lambda signs: self.accelerator.reduce(signs, "sum"))
+        self.log |= {"d_overfitting": self.augment.overfitting, "augment": self.augment.share}
         # The generator's gradient passes through the discriminator but must not reach its weights.
         discriminator.requires_grad_(False)
 

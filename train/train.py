@@ -22,6 +22,7 @@ from stylex.hub import REPO_ID
 from stylex.model import StylEx
 from stylex.perceptual import Perceptual
 from train import checkpoint
+from train.adaptive import Strength
 from train.augment import Flips
 from train.data import DataError, load_folder
 from train.loop import Trainer, train
@@ -75,7 +76,10 @@ class Options:
         swap_closeness: weight of staying close to the picture on those steps.
         swap_dropout: on those steps, up to this share of the coordinates stays behind. Not in the paper.
         group_weight: penalty on the coordinates that read the class, so that few do. Not in the paper.
-        augment: share of the discriminator's pictures that are changed in colour, place and by a hole.
+        augment: share of the discriminator's pictures that are changed in colour, place and by a hole; ada adapts it
+            to how far the discriminator has learnt its pictures by heart, for a few thousand pictures or fewer.
+        ada_target: with ada, the mean of sign(D(real)) to hold; higher changes fewer pictures.
+        ada_kimg: with ada, thousands of pictures in which the share could rise from 0 to 1.
         r1_weight: gamma of R1.
         r1_every: computed once in so many steps.
         path_weight: path length regularisation; 0 = off.
@@ -127,7 +131,9 @@ class Options:
     swap_closeness: float = 0.5
     swap_dropout: float = 0.0
     group_weight: float = 0.0
-    augment: float = 0.3
+    augment: Strength = 0.3
+    ada_target: float = 0.6
+    ada_kimg: float = 100.0
     r1_weight: float = 1.0
     r1_every: int = 16
     path_weight: float = 0.0
@@ -155,6 +161,10 @@ class Options:
         for name in ("w_every", "r1_every", "path_every", "log_every", "batch_size", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; use 1 or more")
+        if self.augment != "ada" and not 0 <= self.augment <= 1:
+            raise ConfigError(f"augment is {self.augment}; use a share from 0 to 1, or ada")
+        if self.ada_kimg <= 0:
+            raise ConfigError(f"ada_kimg is {self.ada_kimg}; use more than 0")
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
 

@@ -13,7 +13,7 @@ from small import assert_same
 from torch import Tensor
 
 from stylex import StylEx, losses
-from train import checkpoint
+from train import checkpoint, loop
 from train.augment import swap_top
 from train.checkpoint import ResumeError
 from train.loop import AVERAGED, NETWORKS, Trainer, train
@@ -137,6 +137,20 @@ def test_nothing_is_mixed_while_there_is_no_discriminator(make_trainer, x):
     trainer = make_trainer(encoder_mixing=1.0, class_swap=0.0, warmup_kimg=1.0)
     trainer.step(x)
     assert "l1" in trainer.log
+
+
+def test_the_strength_follows_the_discriminator_and_everything_it_sees_is_changed_by_it(make_trainer, x, monkeypatch):
+    trainer = make_trainer(augment="ada", ada_kimg=0.1, r1_every=1)
+    strengths = []
+    change = loop.for_discriminator
+    monkeypatch.setattr(loop, "for_discriminator", lambda a, s: strengths.append(s) or change(a, s))
+    monkeypatch.setattr(trainer.augment, "target", -1.5)  # as if it always knew too much
+    for _ in range(8):
+        trainer.step(x)
+    assert len(strengths) == 8 * 4  # real, fake, for R1, for the generator
+    assert all(s is trainer.augment.share for s in strengths)
+    assert trainer.log["augment"].item() == pytest.approx(2 * 16 / 100)
+    assert -1 <= trainer.log["d_overfitting"].item() <= 1
 
 
 # What the masks cover.

@@ -34,9 +34,16 @@ def test_the_command_line_wins_over_the_file(tmp_path):
 
 
 def test_every_option_can_be_given_on_the_command_line():
-    values = {"channels": "[8, 8]", "trunk_channels": "[8, 8]", "w_dim": "4", "init_from": "m", "flips": "none"}
+    values = {
+        "channels": "[8, 8]",
+        "trunk_channels": "[8, 8]",
+        "w_dim": "4",
+        "init_from": "m",
+        "flips": "none",
+        "augment": "ada",
+    }
     values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
-    values |= {"push_to_hub": "false", "hub_private_repo": "true"}
+    values |= {"push_to_hub": "false", "hub_private_repo": "true", "augment": "ada"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "2" if field.type in ("int", "float") else "text")
         o = parse(Options, "", [*NEEDED, f"--{field.name}", value])
@@ -49,6 +56,16 @@ def test_the_name_of_a_yes_or_no_alone_is_a_yes():
     assert parse(Options, "", [*NEEDED, *push, "--push_to_hub"]).push_to_hub is True
     assert parse(Options, "", [*NEEDED, "--push_to_hub", "false", *push]).push_to_hub is False
     assert parse(Options, "", [*NEEDED, "--push_to_hub=true", *push]).push_to_hub is True
+
+
+@pytest.mark.parametrize(("given", "expected"), [("0.3", 0.3), ("0", 0.0), ("1", 1.0), ("ada", "ada")])
+def test_the_augmentation_is_a_share_or_adapts(given, expected):
+    assert parse(Options, "", [*NEEDED, "--augment", given]).augment == expected
+
+
+def test_an_augmentation_of_more_than_all_pictures_is_refused():
+    with pytest.raises(ConfigError, match=r"augment is 30\.0; use a share from 0 to 1, or ada"):
+        parse(Options, "", [*NEEDED, "--augment", "30"])
 
 
 def test_a_push_needs_the_name_of_a_repository():
@@ -81,6 +98,7 @@ def test_the_docstring_names_every_option_and_no_other(script):
         [*NEEDED, "--flips", "vertical"],
         [*NEEDED, "--perceptual", "vgg"],
         [*NEEDED, "--channels", "wide"],
+        [*NEEDED, "--augment", "adda"],
         NEEDED[:4],
         [*NEEDED, "--config", "no-such-file.yaml"],
     ],
