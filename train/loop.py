@@ -202,7 +202,10 @@ class Trainer:
             # A swapped picture has to differ where the class shows, so staying close counts for less; a mixed one is a
             # picture that nobody has seen.
             close = o.swap_closeness if swap else 0.0 if mixed else 1.0
-            loss = loss + close * (o.l1_weight * pixel + o.perceptual_weight * look) + o.kl_weight * kl
+            # From the first step on at full strength, many classes satisfy the classifier with one blob each, and the
+            # encoder dies before it has said anything.
+            ramp = min(1.0, self.nimg / (o.kl_ramp_kimg * 1000)) if o.kl_ramp_kimg else 1.0
+            loss = loss + close * (o.l1_weight * pixel + o.perceptual_weight * look) + ramp * o.kl_weight * kl
             # Lazy like R1, and never on the steps of the random path; a second encoder pass is a fifth of a step.
             if o.w_weight and not swap and not mixed and self.step_number % o.w_every == o.w_every - 1:
                 w_rec = (self.encoder(shown) - w).abs().mean()

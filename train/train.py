@@ -70,6 +70,7 @@ class Options:
         w_weight: reconstruction of w from the generated picture.
         w_every: computed once in so many steps.
         kl_weight: KL(C(x) || C(G)), or of the swapped probabilities.
+        kl_ramp_kimg: over so many kimg the classification loss grows from 0 to kl_weight.
         adversarial_weight: of the generator's adversarial loss.
         class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
         swap_after_kimg: none before.
@@ -125,6 +126,7 @@ class Options:
     w_weight: float = 0.1
     w_every: int = 4
     kl_weight: float = 1.0
+    kl_ramp_kimg: float = 0.0
     adversarial_weight: float = 1.0
     class_swap: float = 0.0
     swap_after_kimg: float = 0.0

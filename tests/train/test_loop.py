@@ -431,3 +431,19 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(make_trainer, parts,
         train(trainer, *parts, run)
     assert "warning: the disk is full. Training goes on and tries again in 0 minutes.\n" in capsys.readouterr().err
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000008"]
+
+
+def test_the_classification_loss_comes_in_slowly(make_trainer, x):
+    """With `kl_ramp_kimg` the first step has none of it, half way half of it."""
+    total = {}
+    for kl_weight in (0.0, 1.0):
+        for nimg in (0, 500, 1000, 2000):
+            trainer = make_trainer(
+                kl_weight=kl_weight, kl_ramp_kimg=1.0, class_swap=0.0, warmup_kimg=9.0, group_weight=0.0
+            )
+            trainer.nimg = nimg
+            trainer.step(x)
+            total[kl_weight, nimg] = trainer.log["loss"], trainer.log["kl"]
+    for nimg, share in ((0, 0.0), (500, 0.5), (1000, 1.0), (2000, 1.0)):
+        (loss, kl), (without, _) = total[1.0, nimg], total[0.0, nimg]
+        torch.testing.assert_close(loss - without, share * kl)
