@@ -66,7 +66,7 @@ ROWS = [
     Row("half-width", "half the channels", {"channels": [48, 48, 32, 16], "trunk_channels": [48, 48, 32, 16]}),
     Row("wide-16", "twice the generator's channels at 16 and 32 px", {"channels": [96, 96, 128, 64]}),
     Row("batch-16", "twice the batch, half the steps", {"batch_size": 16}),
-    Row("rate-2e-3", "twice the learning rate", {"learning_rate": 0.002}),
+    Row("rate-1e-3", "half the learning rate", {"learning_rate": 0.001}),
     Row("slow-encoder", "half the learning rate for the encoder", {"encoder_lr_mul": 0.5}),
     Row("dihedral", "quarter turns and both mirrors instead of one mirror", {"flips": "dihedral"}),
 ]
