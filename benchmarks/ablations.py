@@ -26,7 +26,7 @@ from stylex.files import read_json, write_json
 from stylex.images import to_pil_list
 from stylex.model import StylEx
 from stylex.stylespace import move
-from train.data import load_folder, to_float
+from train.data import load_pictures, to_float
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "train/configs/ablations.yaml"
@@ -119,7 +119,7 @@ def sheet(model: StylEx, data: str, path: Path) -> None:
 
     No photograph is on it, so it may be published where the pictures may not.
     """
-    pictures = load_folder(data, model.resolution, "val", model.class_names)
+    pictures = load_pictures(data, model.resolution, "val", model.class_names)
     each = max(1, SHOWN // len(model.class_names))
     index = torch.cat([(pictures.labels == k).nonzero().flatten()[:each] for k in range(len(model.class_names))])
     s = model.styles(model.encode(to_float(pictures.x[index])))

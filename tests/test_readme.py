@@ -35,6 +35,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/attfind.md",
+    "docs/data.md",
     "stylex/card.md",
     "train/configs/leaves-about.md",
 )
@@ -277,7 +278,7 @@ def test_the_versions_of_python_are_those_of_the_package():
 
 
 def test_the_held_out_share_is_the_one_in_the_code():
-    for name in ("README.md", "train/configs/leaves-about.md"):
+    for name in ("README.md", "docs/data.md", "train/configs/leaves-about.md"):
         assert re.findall(r"(\d+) % of (?:them|the pictures)", TEXT[name]) == [str(VALIDATION_PERCENT)]
 
 

@@ -22,7 +22,7 @@ from stylex.files import ModelError, read_json, read_text, write_json
 from stylex.images import to_pil
 from stylex.model import StylEx
 from stylex.render import flicker, grid, probability
-from train.data import DataError, load_folder, to_float
+from train.data import DataError, load_pictures, to_float
 from train.evaluate import revision_of
 from train.options import parse
 
@@ -33,7 +33,7 @@ class Options:
 
     Args:
         model: folder of the trained model, after train/find_attributes.py.
-        data: pictures whose reconstructions become the samples; only their validation part is used.
+        data: pictures whose reconstructions become the samples, see train/train.py; only their validation part is used.
         metrics: what train/evaluate.py wrote about this model.
         about: Markdown of what cannot be measured, see `stylex.card.model_card`: data, licence, training, limits.
         output: folder to write.
@@ -121,8 +121,10 @@ def main(args: list[str] | None = None) -> None:
             f"{o.metrics} is about revision {metrics.get('revision')}, {o.model} is {revision}: its weights or "
             "attributes have changed; evaluate it again"
         )
-    pictures = load_folder(o.data, model.resolution, "val", model.class_names)
-    chosen = choose_samples(model, to_float(pictures.x), pictures.labels, o.samples)
+    pictures = load_pictures(o.data, model.resolution, "val", model.class_names)
+    x = to_float(pictures.x)
+    labels = pictures.labels if pictures.labels is not None else model.classify(x).argmax(1)
+    chosen = choose_samples(model, x, labels, o.samples)
     samples = output / "samples"
     samples.mkdir(parents=True, exist_ok=True)
     for old in samples.glob("*.png"):

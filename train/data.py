@@ -1,41 +1,46 @@
-"""Folders of pictures as tensors: decoded once, kept as uint8, split by file name."""
+"""Pictures as tensors: decoded once, kept as uint8, split by file name. Where they come from is in `sources`."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from stylex.images import ImageError, list_images, to_uint8
+from stylex.images import ImageError, load_image, to_uint8
+from train.sources import DataError, Picture, Source, find_pictures
 
 Split = Literal["train", "val", "all"]
 VALIDATION_PERCENT = 12
-
-
-class DataError(ValueError):
-    """A folder that cannot be trained on; the message says what was found and what is needed."""
+# More than this share of the memory of the machine is not taken; what is larger lies in a file that memory maps.
+MEMORY_SHARE = 0.5
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """x [N, 3, R, R] uint8, labels [N], and where each came from."""
+    """x [N, 3, R, R] uint8, labels [N] (None if the pictures have none), and what each is called in its source."""
 
     x: Tensor
-    labels: Tensor
-    paths: list[Path]
+    labels: Tensor | None
+    names: list[str]
     class_names: list[str]
 
     def __len__(self) -> int:
         return self.x.shape[0]
 
     def subset(self, index: Tensor) -> Pictures:
-        return Pictures(self.x[index], self.labels[index], [self.paths[i] for i in index.tolist()], self.class_names)
+        labels = self.labels[index] if self.labels is not None else None
+        return Pictures(self.x[index], labels, [self.names[i] for i in index.tolist()], self.class_names)
 
 
 def to_float(x: Tensor) -> Tensor:
@@ -43,85 +48,112 @@ def to_float(x: Tensor) -> Tensor:
     return x.float() / 127.5 - 1
 
 
-def in_validation(path: Path) -> bool:
+def in_validation(name: str | PurePath) -> bool:
     """Whether a picture belongs to the validation part: decided by its file name alone, so it never changes sides."""
-    digest = hashlib.sha1(path.name.encode(), usedforsecurity=False).digest()
+    last = PurePath(name).name.encode(errors="surrogateescape")
+    digest = hashlib.sha1(last, usedforsecurity=False).digest()
     return int.from_bytes(digest[:4], "big") % 100 < VALIDATION_PERCENT
 
 
-def list_folder(
-    folder: str | Path, split: Split = "all", class_names: list[str] | None = None
-) -> tuple[list[tuple[Path, int]], list[str]]:
-    """Pictures of a folder with one sub-folder for each class, unread: path and class of each, and the class names.
+def list_pictures(data: str | Path, split: Split = "all", class_names: Sequence[str] | None = None) -> Source:
+    """One part of the pictures of `data`, unread; see `sources.find_pictures`."""
+    source = find_pictures(data, class_names)
+    chosen = [p for p in source.pictures if split == "all" or in_validation(p.name) == (split == "val")]
+    return replace(source, pictures=chosen)
+
+
+def readable(source: Source, resolution: int, split: Split) -> Iterator[tuple[Picture, Tensor]]:
+    """Each picture with its pixels [1, 3, R, R] uint8, read one after the other.
+
+    Broken pictures are left out; at the end they are named on stderr, and counted.
 
     Args:
-        class_names: the classes that have to be there, in this order; None for any.
+        split: which part this is, for the message.
 
     Raises:
-        DataError: if the folder is missing or empty, or has fewer than two classes or other ones than `class_names`.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give a folder with one sub-folder of pictures for each class")
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    names = [n for n in names if list_images(folder / n)]
-    if len(names) < 2:
-        found = f"one class ({names[0]})" if names else "no class folder with pictures"
-        raise DataError(
-            f"{folder} holds {found}; training needs at least two sub-folders of pictures, one for each class"
-        )
-    if class_names is not None and names != class_names:
-        raise DataError(
-            f"{folder} has the classes {', '.join(names)}, the model {', '.join(class_names)}; they must be the same"
-        )
-    files = [(p, k) for k, n in enumerate(names) for p in list_images(folder / n)]
-    return [(p, k) for p, k in files if split == "all" or in_validation(p) == (split == "val")], names
-
-
-def readable(
-    files: list[tuple[Path, int]], resolution: int, folder: str | Path, names: list[str], split: Split
-) -> Iterator[tuple[Path, int, Tensor]]:
-    """Path, class and picture [1, 3, R, R] uint8 of each file, read one after the other.
-
-    Broken pictures are named on stderr and left out.
-
-    Raises:
-        DataError: at the end, if a class has no picture left.
+        DataError: at the end, if no picture is left, or none of a class.
     """
     broken, seen = [], set()
-    for path, label in files:
+    for picture in source.pictures:
         try:
-            picture = to_uint8([path], resolution)
+            x = pixels(picture, source.place, resolution)
         except ImageError as error:
             broken.append(str(error))
             continue
-        seen.add(label)
-        yield path, label, picture
-    if broken:
+        seen.add(picture.label)
+        yield picture, x
+    if broken and int(os.environ.get("RANK", 0)) == 0:
         print(
-            f"{len(broken)} of {len(files)} pictures cannot be read and are left out:",
+            f"{len(broken)} of {len(source.pictures)} pictures cannot be read and are left out:",
             *broken,
             sep="\n  ",
             file=sys.stderr,
         )
-    for k, name in enumerate(names):
+    for k, name in enumerate(source.class_names or []):
         if k not in seen:
             raise DataError(
-                f"class {name} of {folder} has no readable picture in the {split} part; add some or remove the folder"
+                f"class {name} of {source.place} has no readable picture in the {split} part; add some or remove it"
             )
+    if not seen:
+        raise DataError(f"{source.place} has no readable picture in the {split} part; add some")
 
 
-def load_folder(
-    folder: str | Path, resolution: int, split: Split = "all", class_names: list[str] | None = None
+def pixels(picture: Picture, place: str, resolution: int) -> Tensor:
+    """[1, 3, R, R] uint8.
+
+    Raises:
+        ImageError: naming the picture.
+    """
+    opened = picture.read()
+    name = None if isinstance(opened, Path) else f"{picture.name} of {place}"
+    return to_uint8(load_image(opened, name=name), resolution)
+
+
+def load_pictures(
+    data: str | Path, resolution: int, split: Split = "all", class_names: Sequence[str] | None = None
 ) -> Pictures:
-    """Read a folder with one sub-folder of pictures for each class; see `list_folder` and `readable`."""
-    files, names = list_folder(folder, split, class_names)
-    paths, labels, pictures = zip(*readable(files, resolution, folder, names, split), strict=True)
-    return Pictures(torch.cat(pictures), torch.tensor(labels), list(paths), names)
+    """Read all pictures of a part; see `list_pictures` and `readable` for what is left out and what is refused."""
+    source = list_pictures(data, split, class_names)
+    x, names, labels = room_for(len(source.pictures), resolution), [], []
+    for i, (picture, row) in enumerate(readable(source, resolution, split)):
+        x[i] = row[0]
+        names.append(picture.name)
+        labels.append(picture.label)
+    known = torch.tensor(labels) if source.class_names is not None else None
+    return Pictures(x[: len(names)], known, names, source.class_names or list(class_names or []))
+
+
+def room_for(count: int, resolution: int) -> Tensor:
+    """An empty uint8 tensor [count, 3, R, R]: in memory, or where that is too small in a file without a name in the
+    folder for temporary files, which is gone when the process ends however it ends.
+
+    Raises:
+        DataError: if there is no room on the disk either.
+    """
+    shape = (count, 3, resolution, resolution)
+    size = math.prod(shape)
+    if size <= MEMORY_SHARE * memory() / int(os.environ.get("LOCAL_WORLD_SIZE", 1)):
+        return torch.empty(shape, dtype=torch.uint8)
+    folder = tempfile.gettempdir()
+    disk = os.statvfs(folder)
+    if size > disk.f_bavail * disk.f_frsize:
+        raise DataError(
+            f"{count:,} pictures of {resolution} px are {size / 1e9:.1f} GB, too much for the memory and for {folder}; "
+            "set TMPDIR to a folder with more room, or lower the resolution"
+        )
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has, or that its container may use."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    return total if limit == "max" else min(total, int(limit))
 
 
 def epochs(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Endless batches of indices [batch_size]: every picture once per shuffle, after `start` pictures of them.
+    """Endless batches of indices [batch_size]: every picture once per shuffle, from the `start`-th picture on.
 
     The order follows from `seed` alone, so a resumed run sees what an unbroken one would have seen.
     """

@@ -23,7 +23,7 @@ from stylex.files import ModelError, fingerprint, write_json
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
 from stylex.stylespace import move, move_together
-from train.data import DataError, Pictures, Split, load_folder, to_float
+from train.data import DataError, Pictures, Split, load_pictures, to_float
 from train.options import parse
 
 SUFFICIENCY_STEPS = 20
@@ -37,7 +37,7 @@ class Options:
 
     Args:
         model: model folder or Hub repository.
-        data: folder with one sub-folder of pictures for each class.
+        data: pictures, see train/train.py; without labels there is no accuracy.
         split: all, or only the train or val part of a folder that the model was trained on.
         output: JSON file for the numbers.
         shift: how far attributes move; report other values beside 1, never instead of it.
@@ -68,11 +68,13 @@ def revision_of(model: StylEx) -> str:
 def evaluate(
     model: StylEx, pictures: Pictures, shift: float = 1.0, batch_size: int = 64, seed: int = 0
 ) -> dict[str, Any]:
-    """All numbers of a model on `pictures`; those that need the second judge are there if the model has one.
+    """All numbers of a model on `pictures`; those that need the second judge or labels are there if the model
+    has one and the pictures have them.
 
     Shares are of pictures, or of pairs (picture, class it is not).
     """
     names, judge = model.class_names, model.judge
+    labels = pictures.labels.to(model.device) if pictures.labels is not None else None
     x = to_float(pictures.x).to(model.device)
     parts = x.split(batch_size)
     s = torch.cat([model.styles(model.encode(part)) for part in parts])
@@ -93,7 +95,6 @@ def evaluate(
 
     numbers: dict[str, Any] = {
         "n": len(x),
-        "classifier_accuracy": share(logits.argmax(1).cpu() == pictures.labels),
         "agreement": share(metrics.agreement(logits, logits_rec)),
         "retrieval": share(metrics.retrieval(flat[order], flat_rec[order])),
         "retrieval_among": len(order),
@@ -102,10 +103,13 @@ def evaluate(
         "perceptual": round((flat - flat_rec).square().sum(dim=1).mean().item(), 4),
         "kid": round(metrics.kid(embedded, embedded_rec), 5),
     }
+    if labels is not None:
+        numbers["classifier_accuracy"] = share(logits.argmax(1) == labels)
     if judge is not None:
         judged, judged_rec = all_of(judge, x), all_of(judge, x_rec)
-        numbers["second_classifier_accuracy"] = share(judged.argmax(1).cpu() == pictures.labels)
         numbers["second_agreement"] = share(metrics.agreement(judged, judged_rec))
+        if labels is not None:
+            numbers["second_classifier_accuracy"] = share(judged.argmax(1) == labels)
     if model.stats is not None and model.attributes:
         numbers |= interventions(model, s, x_rec, logits_rec, shift, batch_size)
     return numbers | {"shift": shift, "seed": seed, "revision": revision_of(model), "class_names": names}
@@ -159,7 +163,7 @@ def interventions(
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Measure a model on pictures it was not trained on.", args)
     model = StylEx.from_pretrained(o.model)
-    pictures = load_folder(o.data, model.resolution, o.split, model.class_names)
+    pictures = load_pictures(o.data, model.resolution, o.split, model.class_names)
     numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed)
     write_json(Path(o.output), numbers)
     print(json.dumps(numbers, indent=2))

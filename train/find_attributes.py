@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -29,14 +30,13 @@ from stylex import shards
 from stylex.attfind import Attribute, fastest_width
 from stylex.files import ModelError, fingerprint, write_json
 from stylex.hub import REPO_ID
-from stylex.images import to_uint8
 from stylex.model import StylEx
 from stylex.screening import Certificate, certify, shortlist, total_promise
 from stylex.selection import EXPLAINED
 from stylex.shards import InMemory, Plan, ShardedEffects, ShardError
 from stylex.stylespace import StyleStats
 from train.choose import attributes_of, check_decisions, choice_of
-from train.data import DataError, Split, list_folder, readable, to_float
+from train.data import DataError, Split, list_pictures, pixels, readable, to_float
 from train.options import parse
 from train.report_attributes import write_report
 
@@ -54,7 +54,7 @@ class Options:
 
     Args:
         model: model folder; its style_stats.safetensors and attributes.json are written anew.
-        data: folder with one sub-folder of pictures for each class.
+        data: pictures, see train/train.py; without labels, the classifier's answers stand for them.
         split: train, val or all. Measure on another part than you search.
         images: pictures searched, as many of each class as there are.
         count: attributes kept for each target class.
@@ -174,17 +174,18 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
     return attributes_of(model, effects, plan, choice)
 
 
-class Folder:
+class Searched:
     """The pictures of the command line, and the styles they get."""
 
     def __init__(self, model: StylEx, o: Options) -> None:
-        self.model, self.o, self.root = model, o, Path(o.data)
-        self.files, self.names = list_folder(o.data, o.split, model.class_names)
+        self.model, self.o = model, o
+        self.source = list_pictures(o.data, o.split, model.class_names)
+        self.by_name = {p.name: p for p in self.source.pictures}
 
     def key(self) -> str:
         """Names everything that the effects follow from: networks, pictures and options."""
         model, o = self.model, self.o
-        sizes = [(str(p.relative_to(self.root)), p.stat().st_size) for p, _ in self.files]
+        sizes = [(p.name, p.size) for p in self.source.pictures]
         chosen = [o.split, o.images, o.candidates, o.shift, o.batch_size, o.seed, o.shard_size]
         text = json.dumps([model.classifier.config_dict(), sizes, chosen])
         networks = fingerprint([model.generator, model.encoder, model.classifier])
@@ -193,35 +194,35 @@ class Folder:
     def plan(self, key: str) -> Plan:
         """Statistics over the whole part, and the choice of pictures and coordinates."""
         model, o = self.model, self.o
-        paths, labels = [], []
+        names: list[str] = []
+        labels: list[int] = []
 
         def encoded() -> Iterator[Tensor]:
-            batch = []
-            found = readable(self.files, model.resolution, o.data, self.names, o.split)
-            for path, label, x in tqdm(found, desc="statistics", total=len(self.files), unit="picture"):
-                paths.append(str(path.relative_to(self.root)))
-                labels.append(label)
-                batch.append(x)
-                if len(batch) == ENCODED:
-                    yield styles_of(model, torch.cat(batch), ENCODED).cpu()
-                    batch.clear()
-            if batch:
-                yield styles_of(model, torch.cat(batch), ENCODED).cpu()
+            found = readable(self.source, model.resolution, o.split)
+            bar = tqdm(found, desc="statistics", total=len(self.source.pictures), unit="picture")
+            while batch := list(islice(bar, ENCODED)):
+                x = to_float(torch.cat([x for _, x in batch])).to(model.device)
+                latent = model.encode(x)
+                says = latent[:, model.config.w_dim :].argmax(dim=1).tolist()
+                names.extend(p.name for p, _ in batch)
+                labels.extend(k if p.label is None else p.label for (p, _), k in zip(batch, says, strict=True))
+                yield model.styles(latent).cpu()
 
         stats = StyleStats.over(encoded())
-        chosen = [paths[i] for i in balanced(torch.tensor(labels), o.images, o.seed).tolist()]
+        chosen = [names[i] for i in balanced(torch.tensor(labels), o.images, o.seed).tolist()]
         parts = (self.styles(chosen[i : i + 8]) for i in range(0, min(SCREENED, len(chosen)), 8))
         candidates = candidates_of(model, parts, stats, o)
         width = width_of(model, self.styles(chosen[:1]), o)
-        return Plan(key, chosen, candidates, stats, len(self.names), o.shift, width, o.shard_size)
+        return Plan(key, chosen, candidates, stats, len(model.class_names), o.shift, width, o.shard_size)
 
-    def pictures(self, paths: Sequence[str]) -> Tensor:
+    def pictures(self, names: Sequence[str]) -> Tensor:
         """[n, 3, R, R] in [-1, 1]."""
-        return to_float(to_uint8([self.root / p for p in paths], self.model.resolution)).to(self.model.device)
+        found = [pixels(self.by_name[name], self.source.place, self.model.resolution) for name in names]
+        return to_float(torch.cat(found)).to(self.model.device)
 
-    def styles(self, paths: Sequence[str]) -> Tensor:
+    def styles(self, names: Sequence[str]) -> Tensor:
         """[n, S]."""
-        return torch.cat([self.model.styles(self.model.encode(x)) for x in self.pictures(paths).split(ENCODED)])
+        return torch.cat([self.model.styles(self.model.encode(x)) for x in self.pictures(names).split(ENCODED)])
 
 
 def part_of(shard: str) -> tuple[int, int]:
@@ -275,7 +276,7 @@ def wait_for(plan: Plan, folder: Path) -> None:
 Jobs = list[tuple[Plan, Path]]
 
 
-def prepare(o: Options) -> tuple[StylEx, Folder, Jobs]:
+def prepare(o: Options) -> tuple[StylEx, Searched, Jobs]:
     """The model, the pictures, and what is computed in which folder: the search, and its certificate if asked for."""
     if REPO_ID.fullmatch(o.model) and not Path(o.model).is_dir():
         raise DataError(
@@ -286,7 +287,7 @@ def prepare(o: Options) -> tuple[StylEx, Folder, Jobs]:
     if torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit
         model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
-    data = Folder(model, o)
+    data = Searched(model, o)
     key = data.key()
     folder = Path(o.effects) if o.effects else Path(f"{str(o.model).rstrip('/')}-effects") / key
     if (folder / "plan.safetensors").exists():
@@ -320,8 +321,8 @@ def main(args: list[str] | None = None) -> None:
     effects = ShardedEffects(plan, folder)
 
     def pictures(rows: Tensor) -> tuple[Tensor, Tensor]:
-        paths = [plan.pictures[i] for i in rows.tolist()]
-        return data.styles(paths), model.classify(data.pictures(paths))
+        names = [plan.pictures[i] for i in rows.tolist()]
+        return data.styles(names), model.classify(data.pictures(names))
 
     model.stats = plan.stats
     choice = choice_of(model, effects, plan, o, pictures)

@@ -24,7 +24,7 @@ from stylex.perceptual import Perceptual
 from train import checkpoint
 from train.adaptive import Strength
 from train.augment import Flips
-from train.data import DataError, load_folder
+from train.data import DataError, load_pictures
 from train.loop import Trainer, train
 from train.options import parse
 from train.publish import Publisher
@@ -41,7 +41,9 @@ class Options:
     """What to train, on what, and for how long. Losses are for pictures in [-1, 1].
 
     Args:
-        data: folder with one sub-folder of pictures for each class; a fixed part is held out for the reports.
+        data: a folder with one sub-folder of pictures for each class; a folder of pictures without labels; a folder
+            with a table labels.csv of its pictures, or the table; a zip of any of these; or a dataset of the Hub, such
+            as hf://datasets/me/name. docs/data.md tells more. A fixed part is held out for the reports.
         output: folder of the run: checkpoints, sheets, log.jsonl, and model/, the averaged networks.
         classifier: folder of the classifier to explain; if it has a sub-folder judge, that is the second judge.
         resolution: side of the generated pictures; one of the presets.
@@ -190,8 +192,8 @@ def main(args: list[str] | None = None) -> None:
     run = Path(o.output)
     classifier = load_classifier(o.classifier)
     judge = load_classifier(Path(o.classifier) / "judge") if (Path(o.classifier) / "judge").is_dir() else None
-    train_part = load_folder(o.data, o.resolution, "train", classifier.class_names)
-    val_part = load_folder(o.data, o.resolution, "val", classifier.class_names)
+    train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
+    val_part = load_pictures(o.data, o.resolution, "val", classifier.class_names)
     init = StylEx.from_pretrained(o.init_from) if o.init_from else None
     if init and (init.resolution, init.class_names) != (o.resolution, classifier.class_names):
         raise ConfigError(

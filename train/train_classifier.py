@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 from stylex.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
 from train.augment import Flips, flip, jitter, zoom
-from train.data import DataError, load_folder, to_float
+from train.data import DataError, Pictures, load_pictures, to_float
 from train.options import parse
+from train.sources import TABLE, find_pictures
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Options:
     """How to train.
 
     Args:
-        data: folder with one sub-folder of pictures for each class.
+        data: pictures with labels, see train/train.py.
         output: where the classifier goes; the judge goes into the sub-folder `judge`.
         resolution: side of the pictures the network reads.
         width: channels of the first stage, a multiple of 4; they double twice.
@@ -113,11 +114,11 @@ def logits_of(classifier: Classifier, x: Tensor, batch_size: int = 256) -> Tenso
         return torch.cat([classifier(to_float(part)) for part in x.split(batch_size)])
 
 
-def fit(o: Options, name: str) -> Classifier:
+def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
     """Train one classifier on the training part and calibrate it on the validation part."""
+    assert train.labels is not None
+    assert val.labels is not None
     torch.manual_seed(o.seed)
-    train = load_folder(o.data, o.resolution, "train")
-    val = load_folder(o.data, o.resolution, "val")
     classifier = build(
         ClassifierConfig(tuple(train.class_names), o.resolution, arguments={"width": o.width, "blocks": o.blocks})
     )
@@ -153,9 +154,9 @@ def fit(o: Options, name: str) -> Classifier:
     return Classifier(network, dataclasses.replace(classifier.config, temperature=temperature))
 
 
-def report(classifier: Classifier, o: Options, seconds: float) -> dict[str, float | int]:
+def report(classifier: Classifier, val: Pictures, seconds: float) -> dict[str, float | int]:
     """What the validation part says of a classifier."""
-    val = load_folder(o.data, o.resolution, "val")
+    assert val.labels is not None
     logits = logits_of(classifier, val.x)
     x, y = to_float(val.x), val.labels
     moved = torch.cat([attack(classifier, a, b, 4.0) for a, b in zip(x.split(256), y.split(256), strict=True)])
@@ -178,11 +179,17 @@ def main(args: list[str] | None = None) -> None:
     if o.judge:
         other = dataclasses.replace(o, width=4 * round(o.width / 3), blocks=1, noise=2 * o.noise, seed=o.seed + 1)
         jobs.append(("judge", other, Path(o.output) / "judge"))
+    if find_pictures(o.data).class_names is None:
+        raise DataError(
+            f"the pictures of {o.data} have no labels, and a classifier learns from labels; give one sub-folder for "
+            f"each class, or a table {TABLE} with the columns file,label"
+        )
+    train, val = load_pictures(o.data, o.resolution, "train"), load_pictures(o.data, o.resolution, "val")
     for name, options, folder in jobs:
         start = time.perf_counter()
-        classifier = fit(options, name)
+        classifier = fit(options, name, train, val)
         save_classifier(classifier, folder)
-        numbers = report(classifier, options, time.perf_counter() - start)
+        numbers = report(classifier, val, time.perf_counter() - start)
         (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
         print(name, json.dumps(numbers))
 

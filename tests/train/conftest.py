@@ -12,7 +12,7 @@ from small import SMALL
 from torch import Tensor
 
 from stylex.classifier import load_classifier
-from train.data import Pictures, load_folder
+from train.data import Pictures, load_pictures
 from train.loop import Trainer
 from train.train import Options
 
@@ -46,4 +46,4 @@ def x() -> Tensor:
 
 @pytest.fixture
 def parts(pictures) -> tuple[Pictures, Pictures]:
-    return load_folder(pictures, 32, "train"), load_folder(pictures, 32, "val")
+    return load_pictures(pictures, 32, "train"), load_pictures(pictures, 32, "val")

@@ -19,7 +19,7 @@ from stylex.files import read_json
 from stylex.images import to_pil
 from train import evaluate
 from train.bundle import attribute_sheet, choose_samples, main
-from train.data import DataError, in_validation, load_folder, to_float
+from train.data import DataError, in_validation, load_pictures, to_float
 from train.evaluate import revision_of
 
 ABOUT = Path(__file__).resolve().parents[2] / "train" / "configs" / "leaves-about.md"
@@ -79,7 +79,7 @@ def test_the_folder_holds_the_whole_model(shipped, trained, metrics):
 
 
 def test_the_samples_are_reconstructions_and_no_photographs(shipped, trained, data):
-    model, held_out = StylEx.from_pretrained(trained), load_folder(data, 16, "val")
+    model, held_out = StylEx.from_pretrained(trained), load_pictures(data, 16, "val")
     x = to_float(held_out.x)
     x_rec = model.synthesize(model.styles(model.encode(x)))
     reconstructions = {np.asarray(to_pil(picture)).tobytes(): k for k, picture in enumerate(x_rec)}
@@ -201,6 +201,14 @@ def test_numbers_of_other_attributes_are_refused(bundle, trained, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_without_labels_the_classifier_s_answers_count(bundle, shipped, data, tmp_path):
+    flat = tmp_path / "flat"
+    for folder in data.iterdir():
+        shutil.copytree(folder, flat, dirs_exist_ok=True)
+    for path in (bundle(tmp_path / "out", data=flat) / "samples").glob("*.png"):
+        assert path.read_bytes() == (shipped / "samples" / path.name).read_bytes()
+
+
 def test_what_is_missing_is_named(bundle, make_pictures, tmp_path):
     with pytest.raises(DataError, match=r"about\.md is missing; write it, with train/configs/leaves-about\.md as"):
         bundle(tmp_path / "out", about=tmp_path / "about.md")
@@ -208,6 +216,6 @@ def test_what_is_missing_is_named(bundle, make_pictures, tmp_path):
         bundle(tmp_path / "out", metrics=tmp_path / "metrics.json")
     folder = make_pictures(count=2)
     (folder / "plain").rename(folder / "striped")
-    with pytest.raises(DataError, match="has the classes spotted, striped, the model plain, spotted; they must be"):
+    with pytest.raises(DataError, match="has the classes spotted, striped, the classifier plain, spotted; they"):
         bundle(tmp_path / "out", data=folder)
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ from stylex import Direction, ModelError, StylEx, losses, metrics
 from stylex.classifier import wrap
 from stylex.images import to_pil
 from stylex.perceptual import EfficientNetLite0
-from train.data import DataError, Pictures, load_folder, to_float
+from train.data import DataError, Pictures, load_pictures, to_float
 from train.evaluate import evaluate, main, revision_of
 
 NAMES = ["plain", "spotted"]
@@ -62,13 +62,13 @@ def model(tiny_model) -> StylEx:
 @pytest.fixture(scope="module")
 def parts(model, pictures) -> Pictures:
     """Twelve photographs, and twelve pictures that the model drew itself, which it knows better."""
-    found = load_folder(pictures, 16)
+    found = load_pictures(pictures, 16)
     found = found.subset(torch.arange(0, 60, 5))
     plain = torch.linspace(0, 1, 12)
     drawn = model.synthesize(model.sample(torch.stack([plain, 1 - plain], dim=1), seed=1))
     levels = ((drawn + 1) * 127.5).round().to(torch.uint8)
     labels = model.logits(drawn).argmax(1)
-    return Pictures(torch.cat([found.x, levels]), torch.cat([found.labels, labels]), found.paths * 2, NAMES)
+    return Pictures(torch.cat([found.x, levels]), torch.cat([found.labels, labels]), found.names * 2, NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -233,10 +233,15 @@ def test_the_numbers_are_written_and_printed(model_folder, pictures, tmp_path, c
     output = tmp_path / "new" / "metrics.json"
     main(["--model", str(model_folder), "--data", str(pictures), "--split", "val", "--output", str(output)])
     said = json.loads(output.read_text(encoding="utf-8"))
-    model, val = StylEx.from_pretrained(model_folder), load_folder(pictures, 16, "val")
+    model, val = StylEx.from_pretrained(model_folder), load_pictures(pictures, 16, "val")
     assert said == evaluate(model, val)
     assert said["n"] == len(val) < 60
     assert json.loads(capsys.readouterr().out) == said
+
+
+def test_without_labels_all_but_the_accuracies_is_the_same(model, parts, numbers):
+    found = evaluate(model, dataclasses.replace(parts, labels=None), batch_size=7)
+    assert found == {k: v for k, v in numbers.items() if "classifier_accuracy" not in k}
 
 
 def test_all_pictures_of_the_folder_are_measured_unless_asked_otherwise(model_folder, make_pictures, tmp_path):
@@ -249,7 +254,7 @@ def test_another_folder_and_a_missing_model_are_refused(model_folder, make_pictu
     folder = make_pictures(count=2)
     (folder / "plain").rename(folder / "striped")
     given = ["--data", str(folder), "--output", str(tmp_path / "metrics.json")]
-    with pytest.raises(DataError, match="has the classes spotted, striped, the model plain, spotted; they must be"):
+    with pytest.raises(DataError, match="has the classes spotted, striped, the classifier plain, spotted; they"):
         main(["--model", str(model_folder), *given])
     with pytest.raises(ModelError, match=r"nothing is neither a folder nor a repository name"):
         main(["--model", str(tmp_path / "nothing"), *given])

@@ -24,8 +24,8 @@ from stylex.config import ModelConfig
 from stylex.generator import Generator, Mapping
 from stylex.shards import ShardError
 from stylex.stylespace import Direction, StyleStats, move
-from train.data import DataError, load_folder
-from train.find_attributes import Options, balanced, main, search, styles_of
+from train.data import DataError, load_pictures
+from train.find_attributes import Options, balanced, main, prepare, search, styles_of
 from train.report_attributes import sufficiency_of
 
 NAMES = ["plain", "spotted"]
@@ -37,7 +37,7 @@ def options(**changes) -> Options:
 
 @pytest.fixture(scope="module")
 def x(pictures) -> Tensor:
-    found = load_folder(pictures, 16)
+    found = load_pictures(pictures, 16)
     return found.x[balanced(found.labels, 12, seed=0)]
 
 
@@ -195,7 +195,7 @@ def test_the_chosen_pictures_take_turns():
 def test_statistics_are_of_the_whole_part_and_attributes_of_the_chosen_pictures(find, model_folder, pictures):
     before = StylEx.from_pretrained(model_folder)
     after = find()
-    train = load_folder(pictures, 16, "train")
+    train = load_pictures(pictures, 16, "train")
     expected = StyleStats.of(styles_of(before, train.x, 256))
     assert after.stats.count == len(train) < 60
     for name in ("s_min", "s_max", "s_mean", "s_std"):
@@ -238,6 +238,28 @@ def test_a_name_that_a_person_gave_survives_a_second_search(find, model_folder):
     assert names == ["dark spot"] + [None] * (len(names) - 1)
 
 
+def test_without_labels_the_classifier_s_answers_take_turns(find, model_folder, pictures, tmp_path):
+    model, flat = StylEx.from_pretrained(model_folder), tmp_path / "flat"
+    answers = {}
+    for path in sorted(pictures.rglob("*.png")):
+        answer = NAMES[int(model.classify(model.load_images([path])).argmax())]
+        (tmp_path / "answered" / answer).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "answered" / answer)
+        answers[path.name] = answer
+    shutil.copytree(tmp_path / "answered" / "plain", flat)
+    shutil.copytree(tmp_path / "answered" / "spotted", flat, dirs_exist_ok=True)
+    found = {}
+    for data in (flat, tmp_path / "answered"):
+        plan = prepare(options(model=str(model_folder), data=str(data), effects=str(tmp_path / data.name / "fx")))[2][
+            0
+        ][0]
+        found[data] = [answers[Path(name).name] for name in plan.pictures]
+    assert len(set(answers.values())) == 2
+    for chosen in found.values():
+        assert abs(chosen.count("plain") - chosen.count("spotted")) == 0
+    assert find(data=flat).attributes
+
+
 def test_what_was_found_is_said(find, capsys):
     attributes = find().attributes
     lines = capsys.readouterr().out.splitlines()
@@ -250,7 +272,7 @@ def test_what_was_found_is_said(find, capsys):
 def test_another_folder_and_a_missing_model_are_refused(find, model_folder, make_pictures, tmp_path):
     folder = make_pictures(count=2)
     (folder / "plain").rename(folder / "striped")
-    with pytest.raises(DataError, match="has the classes spotted, striped, the model plain, spotted; they must be"):
+    with pytest.raises(DataError, match="has the classes spotted, striped, the classifier plain, spotted; they"):
         find(data=folder)
     with pytest.raises(ModelError, match="nothing is neither a folder nor a repository name"):
         find(model=tmp_path / "nothing")

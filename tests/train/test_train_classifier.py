@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from stylex.classifier import ClassifierError, load_classifier, wrap
-from train.data import DataError, load_folder, to_float
+from train.data import DataError, Pictures, load_pictures, to_float
 from train.train_classifier import Options, attack, augment, fit, fit_temperature, logits_of, main, report
 
 TINY: dict[str, Any] = {
@@ -42,8 +42,13 @@ def trained(pictures, tmp_path_factory) -> Path:
     return output
 
 
+@pytest.fixture(scope="module")
+def parts(pictures) -> tuple[Pictures, Pictures]:
+    return load_pictures(pictures, 16, "train"), load_pictures(pictures, 16, "val")
+
+
 def test_it_learns_what_tells_the_classes_apart(trained, pictures):
-    val = load_folder(pictures, 16, "val")
+    val = load_pictures(pictures, 16, "val")
     for folder in (trained, trained / "judge"):
         classifier = load_classifier(folder)
         assert (classifier(to_float(val.x)).argmax(1) == val.labels).float().mean() >= 0.8
@@ -69,7 +74,7 @@ def test_the_judge_is_another_network(trained):
 
 def test_metrics_are_those_of_the_validation_part(trained, pictures):
     metrics = json.loads((trained / "metrics.json").read_text())
-    val = load_folder(pictures, 16, "val")
+    val = load_pictures(pictures, 16, "val")
     classifier = load_classifier(trained)
     logits = logits_of(classifier, val.x)
     assert metrics["n"] == len(val)
@@ -81,26 +86,26 @@ def test_metrics_are_those_of_the_validation_part(trained, pictures):
 
 def test_the_temperature_is_fitted_on_the_validation_part(trained, pictures):
     classifier = load_classifier(trained)
-    val = load_folder(pictures, 16, "val")
+    val = load_pictures(pictures, 16, "val")
     logits = logits_of(classifier, val.x)
     # Already calibrated: no other temperature helps by much (weights went through half precision since).
     for factor in (0.8, 1.25):
         assert F.cross_entropy(logits, val.labels) <= F.cross_entropy(logits / factor, val.labels) + 1e-3
 
 
-def test_the_same_seed_trains_the_same_classifier(pictures, tmp_path):
+def test_the_same_seed_trains_the_same_classifier(pictures, parts, tmp_path):
     def train(seed: int) -> torch.Tensor:
-        classifier = fit(options(pictures, tmp_path, epochs=1, seed=seed), "classifier")
-        return logits_of(classifier, load_folder(pictures, 16, "val").x)
+        classifier = fit(options(pictures, tmp_path, epochs=1, seed=seed), "classifier", *parts)
+        return logits_of(classifier, parts[1].x)
 
     assert torch.equal(train(0), train(0))
     assert not torch.equal(train(0), train(1))
 
 
 @pytest.mark.parametrize("adversarial", [0.0, 2.0])
-def test_fewer_pictures_than_a_batch_are_enough(pictures, tmp_path, adversarial):
+def test_fewer_pictures_than_a_batch_are_enough(pictures, parts, tmp_path, adversarial):
     o = options(pictures, tmp_path, batch_size=1000, epochs=4, adversarial=adversarial)
-    classifier = fit(o, "classifier")
+    classifier = fit(o, "classifier", *parts)
     assert all(torch.isfinite(p).all() for p in classifier.parameters())
 
 
@@ -132,7 +137,7 @@ def test_the_attack_stays_in_its_ball_and_goes_the_way_that_hurts():
 
 
 def test_augmentation_keeps_shape_and_range_and_can_be_switched_off(pictures, tmp_path):
-    x = to_float(load_folder(pictures, 16).x[:8])
+    x = to_float(load_pictures(pictures, 16).x[:8])
     changed = augment(x, options(pictures, tmp_path))
     assert changed.shape == x.shape
     assert changed.abs().max() <= 1
@@ -141,16 +146,19 @@ def test_augmentation_keeps_shape_and_range_and_can_be_switched_off(pictures, tm
     torch.testing.assert_close(augment(x, options(pictures, tmp_path, flips="none", **off)), x, rtol=1e-3, atol=1e-3)
 
 
-def test_a_report_takes_seconds_to_minutes(pictures, tmp_path):
-    o = options(pictures, tmp_path, epochs=1)
-    assert report(fit(o, "classifier"), o, seconds=90.0)["minutes"] == 1.5
+def test_a_report_takes_seconds_to_minutes(trained, parts):
+    assert report(load_classifier(trained), parts[1], seconds=90.0)["minutes"] == 1.5
 
 
 @pytest.mark.parametrize(
     ("breaks", "says"),
     [
         (lambda folder: [p.unlink() for p in (folder / "plain").iterdir()], "holds one class (spotted)"),
-        (lambda folder: [p.unlink() for p in folder.rglob("*.png")], "holds no class folder with pictures"),
+        (lambda folder: [p.unlink() for p in folder.rglob("*.png")], "holds no pictures"),
+        (
+            lambda folder: [p.rename(folder / p.name) for p in list(folder.rglob("*.png"))],
+            "have no labels, and a classifier learns from labels; give one sub-folder for each class",
+        ),
     ],
 )
 def test_a_useless_folder_is_refused_before_training_starts(make_pictures, tmp_path, breaks, says):
