@@ -1,0 +1,41 @@
+"""How many processor cores this process may really use.
+
+In a container the machine's cores are all to be seen, and only a share of them may be used; one thread for each core
+that is seen makes every picture several times slower.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import torch
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def use_no_more_than_our_cores() -> None:
+    """Let torch take the cores that this process may use, or fewer if it is told so (OMP_NUM_THREADS)."""
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+
+
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Cores of this process's affinity, or of its container's share where that is less."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(min(seen, share(cgroup)))
+
+
+def share(cgroup: Path) -> float:
+    """Processor time for each second that a container may use, by cgroup version 2 or 1; infinity without a limit."""
+    try:
+        limit, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    if not limit.isdigit() or not period.isdigit() or int(limit) == 0 or int(period) == 0:
+        return math.inf
+    return int(limit) / int(period)

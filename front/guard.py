@@ -1,0 +1,150 @@
+"""What a request may hold and ask for, checked before gradio reads it.
+
+Gradio fetches any web address that stands where a file is expected, relays others (/file=https://…, /proxy=…), keeps a
+page's state on disk for whoever asks, and takes a thousand files in one request. No visitor of this app needs that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from anyio.to_thread import run_sync
+from gradio.utils import get_upload_folder
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MB = 10**6
+MAX_UPLOAD_MB = 20
+MAX_ASKED_MB = 1  # of a request without a file: knobs, choices, moves
+MAX_KEPT_MB = 4000  # of all pictures that were sent and files that were made, on disk
+FORM_BYTES = 10_000  # what a form adds to the file in it
+MAX_DEPTH = 20
+# An AI client's tool call holds its picture, in base64.
+WITH_PICTURE = ("/upload", "/mcp")
+ASKS = ("/run/", "/api/", "/call/", "/queue/join", "/cancel", "/reset", "/component_server", *WITH_PICTURE)
+# An address has a scheme of two letters at least; one letter is a disk.
+CLOSED = re.compile(r"/(proxy=|deep_link|process_recording|file[=/]+[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
+ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """An answer for the visitor: a status and one sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Guard:
+    """Middleware that answers by itself what the app should never see.
+
+    Args:
+        app: the application behind it.
+        prefix: where gradio's own routes begin.
+    """
+
+    def __init__(self, app: ASGIApp, prefix: str = "/gradio_api") -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(self.prefix)
+        try:
+            if CLOSED.match(path):
+                raise Refused(404, "There is nothing here.")
+            if scope["method"] not in ("GET", "HEAD", "OPTIONS", "DELETE"):
+                receive = await self._checked(path, scope, receive)
+        except Refused as refused:
+            # The rest of a body that nobody reads must not be taken for the next request.
+            answer = PlainTextResponse(str(refused), refused.status, {"Connection": "close"})
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    async def _checked(self, path: str, scope: Scope, receive: Receive) -> Receive:
+        """The body of a request as the app may read it."""
+        if not path.startswith(ASKS):
+            raise Refused(404, "There is nothing here.")
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        if not length.isdigit() or len(length) > 15:
+            raise Refused(411, "Say in Content-Length how long the request is.")
+        upload = path.startswith("/upload")
+        most = MAX_UPLOAD_MB * MB + FORM_BYTES if upload else MAX_ASKED_MB * MB
+        if path.startswith("/mcp"):
+            most = 2 * MAX_UPLOAD_MB * MB
+        if int(length) > most:
+            raise Refused(413, f"That is more than {most // MB} MB; send a smaller picture.")
+        if upload:
+            if await run_sync(kept_bytes, Path(get_upload_folder())) > MAX_KEPT_MB * MB:
+                raise Refused(507, "There are too many pictures here at the moment; come back in an hour.")
+            return receive
+        body = await read(receive)
+        try:
+            names_an_address = body.strip() != b"" and has_address(json.loads(body))
+        except (ValueError, RecursionError):
+            raise Refused(400, "That is not JSON that this app can read.") from None
+        if names_an_address:
+            raise Refused(400, "A picture cannot be given by its address here; send the file itself.")
+        return replay(body, receive)
+
+
+async def read(receive: Receive) -> bytes:
+    """A whole body; the server has checked that it is as long as it says."""
+    parts, more = [], True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """`receive` for whoever reads the body a second time; then it tells when the visitor leaves, as before."""
+    first = True
+
+    async def again() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return again
+
+
+def has_address(value: Any) -> bool:
+    """Whether JSON names a file by a web address: {"path": "https://…"}, at any depth.
+
+    Raises:
+        ValueError: if it is nested deeper than any request of ours.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        if any(isinstance(v, dict) and isinstance(v.get("path"), str) and ADDRESS.match(v["path"]) for v in level):
+            return True
+        level = [
+            inner for v in level if isinstance(v, (dict, list)) for inner in (v.values() if isinstance(v, dict) else v)
+        ]
+    raise ValueError("nested too deep")
+
+
+def kept_bytes(folder: Path) -> int:
+    """Size of all files in a folder, however deep."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # taken away meanwhile
+                total += os.stat(os.path.join(where, name)).st_size
+    return total
