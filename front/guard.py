@@ -28,8 +28,7 @@ MAX_DEPTH = 20
 WITH_PICTURE = ("/upload", "/mcp")
 ASKS = ("/run/", "/api/", "/call/", "/queue/join", "/cancel", "/reset", "/component_server", *WITH_PICTURE)
 # An address has a scheme of two letters at least; one letter is a disk.
-CLOSED = re.compile(r"/(proxy=|deep_link|process_recording|file[=/]+[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
-ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+CLOSED = re.compile(r"/(proxy=|deep_link|monitoring|process_recording|file[=/]+[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -88,11 +87,11 @@ class Guard:
             return receive
         body = await read(receive)
         try:
-            names_an_address = body.strip() != b"" and has_address(json.loads(body))
+            paths = file_paths(json.loads(body)) if body.strip() else []
         except (ValueError, RecursionError):
             raise Refused(400, "That is not JSON that this app can read.") from None
-        if names_an_address:
-            raise Refused(400, "A picture cannot be given by its address here; send the file itself.")
+        if not all(was_sent(path, Path(get_upload_folder())) for path in paths):
+            raise Refused(400, "A picture cannot be given by an address or a path of your own; send the file itself.")
         return replay(body, receive)
 
 
@@ -122,22 +121,29 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def has_address(value: Any) -> bool:
-    """Whether JSON names a file by a web address: {"path": "https://…"}, at any depth.
+def file_paths(value: Any) -> list[str]:
+    """What JSON names as a file, at any depth: {"path": …}.
 
     Raises:
         ValueError: if it is nested deeper than any request of ours.
     """
-    level = [value]
+    found, level = [], [value]
     for _ in range(MAX_DEPTH):
         if not level:
-            return False
-        if any(isinstance(v, dict) and isinstance(v.get("path"), str) and ADDRESS.match(v["path"]) for v in level):
-            return True
+            return found
+        found += [v["path"] for v in level if isinstance(v, dict) and isinstance(v.get("path"), str)]
         level = [
             inner for v in level if isinstance(v, (dict, list)) for inner in (v.values() if isinstance(v, dict) else v)
         ]
     raise ValueError("nested too deep")
+
+
+def was_sent(path: str, folder: Path) -> bool:
+    """Whether a path leads into the folder of what visitors sent."""
+    try:
+        return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # too long, or no path at all
+        return False
 
 
 def kept_bytes(folder: Path) -> int:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from front import cores, guard
-from front.guard import Guard, has_address, kept_bytes
+from front.guard import Guard, file_paths, kept_bytes, was_sent
 
 
 class Behind:
@@ -42,6 +42,8 @@ def file_at(path: str) -> dict:
     [
         "/gradio_api/proxy=https://example.org/x.png",
         "/gradio_api/deep_link?session_hash=a",
+        "/monitoring",
+        "/monitoring/summary",
         "/gradio_api/file=https://example.org/x.png",
         "/gradio_api/file=HTTP:/example.org/x.png",
         "/gradio_api/file/https://example.org/x.png",
@@ -70,22 +72,31 @@ def test_only_the_routes_of_the_page_and_of_programs_take_anything():
         assert ask("POST", path, json={}).status_code == 404
 
 
-def test_the_body_that_was_checked_is_the_body_that_arrives():
-    behind, body = Behind(), {"data": [file_at("/tmp/gradio/mine.png"), "https://example.org is a fine name"]}
+def test_the_body_that_was_checked_is_the_body_that_arrives(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    behind, body = Behind(), {"data": [file_at(f"{tmp_path}/mine.png"), "https://example.org is a fine name"]}
     assert ask("POST", "/gradio_api/call/explain", behind, json=body).text == "fine"
     assert json.loads(behind.bodies[0]) == body
 
 
 @pytest.mark.parametrize(
-    "path", ["https://example.org/x.png", " HTTP://169.254.169.254/", "file:///etc/passwd", "s3://a/b", "http:/a"]
+    "path", ["https://example.org/x.png", " HTTP://169.254.169.254/", "file:///etc/passwd", "/etc/passwd", "app.py", ""]
 )
 def test_a_picture_cannot_be_given_by_its_address(path):
     for data in ([file_at(path)], [[{"index": 0, "deep": [file_at(path)]}]]):
         answer = ask("POST", "/gradio_api/queue/join", json={"data": data})
-        assert (answer.status_code, answer.text) == (
-            400,
-            "A picture cannot be given by its address here; send the file itself.",
-        )
+        assert answer.status_code == 400
+        assert answer.text.endswith("send the file itself.")
+
+
+def test_only_what_was_sent_can_be_named(tmp_path):
+    inside = tmp_path / "cache"
+    inside.mkdir()
+    (tmp_path / "cachet").mkdir()
+    (inside / "out").symlink_to("/etc")
+    assert was_sent(f"{inside}/a/b.png", inside)
+    for path in (f"{inside}/../b.png", f"{tmp_path}/cachet/b.png", f"{inside}/out/passwd", "\0", "b.png", "x" * 9999):
+        assert not was_sent(path, inside)
 
 
 def test_json_that_is_broken_or_bottomless_is_refused():
@@ -121,10 +132,10 @@ def test_a_full_disk_is_said_before_it_is_full(tmp_path, monkeypatch):
     assert (answer.status_code, answer.text.split(";")[0]) == (507, "There are too many pictures here at the moment")
 
 
-def test_an_address_is_found_only_where_a_file_is_named():
-    assert has_address({"data": [{"path": "https://example.org"}]})
-    for harmless in (None, 3, "https://example.org", {"url": "http://here/file"}, {"path": 7}, {"path": "C:/a.png"}):
-        assert not has_address({"data": [harmless]})
+def test_paths_are_found_only_where_a_file_is_named():
+    assert file_paths({"data": [[{"path": "a"}], {"path": "b", "more": {"path": "c"}}]}) == ["b", "a", "c"]
+    for harmless in (None, 3, "https://example.org", {"url": "http://here/file"}, {"path": 7}):
+        assert file_paths({"data": [harmless]}) == []
 
 
 @pytest.mark.parametrize(
