@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable
@@ -25,21 +24,23 @@ from stylex.encoder import Encoder
 from stylex.files import fingerprint
 from stylex.generator import Generator, Mapping
 from stylex.model import StylEx
-from stylex.perceptual import EfficientNetLite0, perceptual_features
+from stylex.perceptual import perceptual_features
 from train import checkpoint
 from train.adaptive import AdaptiveStrength
 from train.augment import flip, for_discriminator, swap_top
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
 from train.interrupt import Interrupt
-from train.report import judge_run, sheet
-from train.watch import check, tried_again, weight_norms
+from train.report import Reports
+from train.watch import Watch, check, tried_again, weight_norms
 
 if TYPE_CHECKING:
     from train.train import Options
 
 NETWORKS = ("generator", "mapping", "encoder", "discriminator")
 AVERAGED = ("generator", "mapping", "encoder")
+# Beside the progress bar.
+SHOWN = ("l1", "kl", "kl_swap", "g_adv", "d")
 
 
 class Trainer:
@@ -49,7 +50,8 @@ class Trainer:
         self, o: Options, classifier: Classifier, judge: Classifier | None, init: StylEx | None = None
     ) -> None:
         self.o = o
-        self.accelerator = Accelerator(mixed_precision=o.mixed_precision)
+        tracker = None if o.report_to == "none" else o.report_to
+        self.accelerator = Accelerator(mixed_precision=o.mixed_precision, log_with=tracker, project_dir=o.output)
         device = self.accelerator.device
         torch.manual_seed(o.seed)
         config = init.config if init else o.model_config(len(classifier.class_names))
@@ -86,6 +88,7 @@ class Trainer:
         self.step_number = self.nimg = 0
         self.early_spread: float | None = None
         self.log: dict[str, Tensor] = {}
+        self.peaks: dict[str, Tensor] = {}
 
     # State.
 
@@ -139,6 +142,18 @@ class Trainer:
         self.mean_path.copy_(state["mean_path"])
         self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
 
+    def numbers(self) -> dict[str, float]:
+        """The losses now, and the largest gradients since the last time. Only here the host waits for the device."""
+        self.log |= self.peaks
+        self.peaks = {}
+        return dict(zip(self.log, torch.stack([value.float() for value in self.log.values()]).tolist(), strict=True))
+
+    def note_gradient(self, name: str, optimizer: Any) -> None:
+        """Keep the largest norm of a gradient in `peaks`, on the device: a single bad step must not go unseen."""
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads)
+        self.peaks[name] = torch.maximum(self.peaks.get(name, norm), norm)
+
     def model(self) -> StylEx:
         """The averaged networks as a StylEx that shares their memory, with the discriminator so that another run can go
         on from it (`init_from`)."""
@@ -151,6 +166,14 @@ class Trainer:
             discriminator=self.bare("discriminator"),
             judge=self.judge,
         ).to(self.accelerator.device)
+
+    def leave(self) -> None:
+        """Part from the other processes, after the last step; who still holds what they share may abort at exit."""
+        self.accelerator.wait_for_everyone()
+        del self.generator, self.mapping, self.encoder, self.discriminator, self.optimizer_g, self.optimizer_d
+        self.networks.clear()
+        self.accelerator.free_memory()
+        self.accelerator.state.destroy_process_group()
 
     # One step.
 
@@ -220,6 +243,7 @@ class Trainer:
             loss = loss + o.group_weight * losses.group_penalty(self.bare("generator").affine.class_weight)
         self.optimizer_g.zero_grad()
         self.accelerator.backward(loss)
+        self.note_gradient("g_grad", self.optimizer_g)
         self.optimizer_g.step()
         if joint and o.path_weight and self.step_number % o.path_every == 0:
             self.regularize_paths(probs)
@@ -280,6 +304,7 @@ class Trainer:
             self.log["r1"] = penalty.detach()
         self.optimizer_d.zero_grad()
         self.accelerator.backward(loss)
+        self.note_gradient("d_grad", self.optimizer_d)
         self.optimizer_d.step()
         self.augment.see(real_score, self.step_number, lambda signs: self.accelerator.reduce(signs, "sum"))
         self.log |= {"d_overfitting": self.augment.overfitting, "augment": self.augment.share}
@@ -334,9 +359,8 @@ def train(
     processes = accelerator.num_processes
     batches = epochs(len(train_part), o.batch_size * processes, o.seed, start=trainer.nimg)
     shown = to_float(val_part.x[: o.report_pictures]).to(device).contiguous(memory_format=torch.channels_last)
-    embed = EfficientNetLite0().to(device) if o.perceptual == "efficientnet" else None
-    start = last_report = last_save = time.monotonic()
-    reported = trainer.nimg
+    watch, reports = Watch(trainer, run), Reports(trainer, shown, run) if main else None
+    start = last_save = time.monotonic()
     bar = tqdm(total=int(o.total_kimg * 1000), initial=trainer.nimg, unit="img", disable=not main, dynamic_ncols=True)
     done, interrupted = trainer.nimg >= o.total_kimg * 1000, False
     with Interrupt() as interrupt:
@@ -352,27 +376,15 @@ def train(
                 done = done or interrupted or late
 
             if look or done:
-                numbers = {name: float(value) for name, value in trainer.log.items()}
-                check(trainer, numbers, run)
-                bar.set_postfix(
-                    {n: f"{numbers[n]:.3f}" for n in ("l1", "kl", "kl_swap", "g_adv", "d") if n in numbers},
-                    refresh=False,
-                )
+                numbers = trainer.numbers()
+                watch.look(numbers)
+                bar.set_postfix({n: f"{numbers[n]:.3f}" for n in SHOWN if n in numbers}, refresh=False)
             # Who was told to stop may have seconds left; the checkpoint is what counts.
-            if main and not interrupted and (done or now - last_report >= o.report_minutes * 60):
-                numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
-                numbers |= {f"val/{n}": v for n, v in judge_run(trainer, shown, embed).items()}
-                numbers["images_per_second"] = (trainer.nimg - reported) / (now - last_report + 1e-9)
-                check(trainer, numbers, run)
+            if reports and not interrupted and (done or now - reports.last >= o.report_minutes * 60):
                 with tried_again(o.report_minutes):
-                    with open(run / "log.jsonl", "a", encoding="utf-8") as file:
-                        file.write(json.dumps({"nimg": trainer.nimg, "minutes": (now - start) / 60, **numbers}) + "\n")
-                    sheet(trainer, shown[:12], run / "sheets" / f"{trainer.nimg:09d}.png")
-                bar.write(
-                    f"{trainer.nimg / 1000:.1f} kimg  "
-                    + "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
-                )
-                last_report, reported = time.monotonic(), trainer.nimg
+                    numbers = reports.make()
+                    values = "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
+                    bar.write(f"{trainer.nimg / 1000:.1f} kimg  {values}")
             if main and (done or now - last_save >= o.save_minutes * 60):
                 check(trainer, weight_norms(trainer), run)
                 with nullcontext() if done else tried_again(o.save_minutes):

@@ -17,7 +17,7 @@ import torch
 
 from stylex.classifier import ClassifierError, load_classifier
 from stylex.config import ConfigError, ModelConfig
-from stylex.files import ModelError
+from stylex.files import ModelError, write_json
 from stylex.hub import REPO_ID
 from stylex.model import StylEx
 from stylex.perceptual import Perceptual
@@ -25,10 +25,12 @@ from train import checkpoint
 from train.adaptive import Strength
 from train.augment import Flips
 from train.data import DataError, load_pictures
+from train.evaluate import evaluate
 from train.loop import Trainer, train
 from train.options import parse
 from train.publish import Publisher
 from train.record import Record
+from train.report import Tracker, finish_tracker, require_tracker, start_tracker, track
 from train.watch import TrainingError
 
 Precision = Literal["auto", "no", "bf16"]
@@ -92,6 +94,7 @@ class Options:
         log_every: steps between two looks at the losses.
         report_minutes: between two reports with a sheet.
         report_pictures: held-out pictures in a report.
+        report_to: none, tensorboard, trackio or wandb; gets every report, beside log.jsonl and sheets.
         save_minutes: between two checkpoints.
         keep_checkpoints: so many of the newest stay.
         push_to_hub: push the model to the Hub while training, in the background, and at the end.
@@ -147,6 +150,7 @@ class Options:
     log_every: int = 20
     report_minutes: float = 5.0
     report_pictures: int = 128
+    report_to: Tracker = "none"
     save_minutes: float = 5.0
     keep_checkpoints: int = 2
     push_to_hub: bool = False
@@ -190,6 +194,7 @@ def resumed(state: dict[str, Any], o: Options) -> str:
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a StylEx on a folder of pictures and a classifier.", args)
     run = Path(o.output)
+    require_tracker(o.report_to)
     classifier = load_classifier(o.classifier)
     judge = load_classifier(Path(o.classifier) / "judge") if (Path(o.classifier) / "judge").is_dir() else None
     train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
@@ -206,6 +211,7 @@ def main(args: list[str] | None = None) -> None:
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)
         trainer.accelerator.print(resumed(state, o))
+    start_tracker(trainer, run)
     record = Record(run / "model", resumed=trainer.nimg > 0, processes=trainer.accelerator.num_processes)
     publisher = None
     if o.push_to_hub and o.hub_model_id and trainer.accelerator.is_main_process:
@@ -216,7 +222,17 @@ def main(args: list[str] | None = None) -> None:
         if publisher is not None:
             publisher.offer(model, trainer.nimg)
 
-    if number := train(trainer, train_part, val_part.subset(order), run, saved):
+    number = train(trainer, train_part, val_part.subset(order), run, saved)
+    main_process, device = trainer.accelerator.is_main_process, trainer.accelerator.device
+    trainer.leave()
+    if main_process and number is None:
+        # What ships, as `evaluate.py` would measure it.
+        numbers = evaluate(StylEx.from_pretrained(run / "model", device=device), val_part)
+        write_json(run / "metrics.json", numbers)
+        track(trainer, {f"final/{n}": v for n, v in numbers.items() if isinstance(v, float)})
+        print(f"measured on {numbers['n']} held-out pictures: {run / 'metrics.json'}")
+    finish_tracker(trainer)
+    if number is not None:
         trainer.accelerator.print(
             f"stopped by {signal.Signals(number).name} at {trainer.nimg} pictures; the checkpoint is "
             f"{checkpoint.found(run)[-1]}. To go on: the same command with --resume latest"

@@ -301,6 +301,23 @@ def test_init_starts_from_the_weights_of_a_model(make_trainer, x):
     assert model.generator.affine.class_weight.abs().sum() > 0
 
 
+def test_the_largest_gradient_since_the_last_look_is_kept(make_trainer, x):
+    trainer = make_trainer(r1_every=2)
+    norms = {"g_grad": [], "d_grad": []}
+    for _ in range(4):
+        trainer.peaks = {}
+        trainer.step(x)
+        for name in norms:
+            norms[name].append(trainer.peaks[name].item())
+    again = make_trainer(r1_every=2)
+    for _ in range(4):
+        again.step(x)
+    numbers = again.numbers()
+    assert numbers["g_grad"] == max(norms["g_grad"])
+    assert numbers["d_grad"] == max(norms["d_grad"])
+    assert again.peaks == {}
+
+
 # The loop.
 
 

@@ -43,7 +43,7 @@ def test_every_option_can_be_given_on_the_command_line():
         "augment": "ada",
     }
     values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
-    values |= {"push_to_hub": "false", "hub_private_repo": "true", "augment": "ada"}
+    values |= {"push_to_hub": "false", "hub_private_repo": "true", "augment": "ada", "report_to": "none"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "2" if field.type in ("int", "float") else "text")
         o = parse(Options, "", [*NEEDED, f"--{field.name}", value])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -20,8 +21,8 @@ from stylex import StylEx
 from stylex.classifier import save_classifier
 from stylex.config import ConfigError
 from stylex.files import ModelError
-from train import checkpoint
-from train.data import DataError
+from train import checkpoint, evaluate
+from train.data import DataError, load_pictures
 from train.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,3 +252,14 @@ def test_what_has_changed_since_the_checkpoint_is_said(start, capsys):
     start(total_kimg=0.012, learning_rate=0.001, keep_checkpoints=3)
     said = capsys.readouterr().out
     assert "resumed at 8 pictures; changed: total_kimg 0.008 -> 0.012, learning_rate 0.002 -> 0.001\n" in said
+
+
+def test_a_run_ends_with_the_numbers_that_evaluate_would_write(start, pictures, tmp_path, monkeypatch):
+    """And with them in the tracker, where there is one."""
+    monkeypatch.chdir(tmp_path)
+    run = start(report_to="tensorboard")
+    measured = json.loads((run / "metrics.json").read_text())
+    assert measured["n"] == len(load_pictures(pictures, 32, "val"))
+    evaluate.main(["--model", str(run / "model"), "--data", str(pictures), "--split", "val", "--output", "again.json"])
+    assert json.loads(Path("again.json").read_text()) == measured
+    assert list(run.glob("stylex/events*"))
