@@ -1,4 +1,4 @@
-// One clock moves all the flickers, so that they change together and never faster than three times a second.
+// What moves on the page without asking the server: flickers, the divider between before and now, links to copy.
 // Runs once, when the page has loaded; pictures may come and go, so every look is a fresh one.
 () => {
   const FRAME_MS = 700;
@@ -11,6 +11,7 @@
   follow();
   calm.addEventListener("change", follow);
 
+  // One clock moves all the flickers, so that they change together and never faster than three times a second.
   let frame = "before";
   window.setInterval(() => {
     frame = frame === "before" ? "after" : "before";
@@ -31,5 +32,40 @@
     } else if (flicker && event.target.closest(".sx-toggle")) {
       flicker.dataset.play = moves(flicker) ? "no" : "yes";
     }
+  });
+
+  // The divider stays where it was put when a knob brings new pictures, and a linked attribute comes into sight.
+  let at = 50;
+  const arrange = () => {
+    for (const split of document.querySelectorAll(".sx-split")) {
+      split.value = at;
+      split.parentElement.style.setProperty("--sx-at", `${at}%`);
+    }
+    const linked = document.querySelector("[data-linked=yes]");
+    if (linked) {
+      linked.dataset.linked = "seen";
+      linked.scrollIntoView({ block: "center" });
+    }
+  };
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches(".sx-split")) return;
+    at = event.target.value;
+    arrange();
+  });
+  new MutationObserver(arrange).observe(document.body, { childList: true, subtree: true });
+
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a.sx-copy");
+    if (!link) return;
+    event.preventDefault();
+    window.history.replaceState(null, "", link.href);
+    const says = link.textContent;
+    try {
+      await navigator.clipboard.writeText(link.href);
+      link.textContent = "Copied";
+    } catch { // a page that may not touch the clipboard
+      link.textContent = "In the address bar";
+    }
+    window.setTimeout(() => { link.textContent = says; }, 2000);
   });
 }

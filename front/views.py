@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from PIL import Image
 
+from front.links import Link
 from stylex import AttributeEdit, Direction, Explanation, StylEx
 from stylex.images import load_image
 from stylex.render import change_map, probability
@@ -24,6 +25,10 @@ KNOBS_LEAD = (
     "the training pictures show. All of them act on one picture.</p>"
 )
 PLAY = "<span class='moving'>Pause</span><span class='still'>Play</span>"
+PAUSE_ALL = (
+    "<button type='button' class='sx-link sx-toggle-all'><span class='moving'>Pause all</span>"
+    "<span class='still'>Play all</span></button>"
+)
 
 
 def lead(names: Sequence[str]) -> str:
@@ -49,12 +54,19 @@ def notice(model: StylEx, has_samples: bool) -> str:
     return f"<p class='quiet'>{text}</p>"
 
 
-def samples(pictures: Sequence[Path]) -> str:
+def banner(sentences: Sequence[str]) -> str:
+    """What a visitor should know before anything else."""
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+
+
+def samples(pictures: Mapping[str, Path], pressed: str | None) -> str:
     """A button for each sample picture."""
+    if not pictures:
+        return ""
     buttons = "".join(
-        f"<button type='button' data-sample='{n}' aria-pressed='{'false' if n else 'true'}'>"
+        f"<button type='button' data-sample='{n}' aria-pressed='{str(name == pressed).lower()}'>"
         f"<img src='{data_uri(load_image(path))}' alt='sample picture {n + 1}'></button>"
-        for n, path in enumerate(pictures)
+        for n, (name, path) in enumerate(pictures.items())
     )
     return f"<p class='quiet small'>Choose a picture</p><div class='sx-samples'>{buttons}</div>"
 
@@ -96,29 +108,32 @@ def bars(probs: dict[str, float], target: str, before: dict[str, float] | None =
     return f"<dl class='sx-bars'>{''.join(rows)}</dl>"
 
 
-def flickers(e: Explanation) -> str:
-    """The attributes, each alternating between before and after."""
+def flickers(e: Explanation, link: Link) -> str:
+    """The attributes, each alternating between before and after.
+
+    Args:
+        link: to this view; the attribute that it names is pointed out.
+    """
     target = escape(e.target)
     question = f"What would make it {'surer of' if e.target == e.predicted else 'say'} {target}?"
     if not e.attributes:
         return f"<h2>{question}</h2><p class='quiet'>{escape(e.warnings[-1])}</p>"
     how = "is changed alone" if e.strategy == "independent" else "is changed on top of the ones before it"
-    cards = "".join(_flicker(n, a, target) for n, a in enumerate(e.attributes, start=1))
+    cards = "".join(_flicker(n, a, target, link) for n, a in enumerate(e.attributes, start=1))
+    own = "" if link.sample else " Links bring back the classifier and the target; your own picture is not in them."
     return (
         f"<div class='sx-bar'><div><h2>{question}</h2><p class='quiet small'>Each picture alternates between before "
-        f"and after one attribute {how}. The numbers are the probability of {target}.</p></div>"
-        "<button type='button' class='sx-link sx-toggle-all'><span class='moving'>Pause all</span>"
-        f"<span class='still'>Play all</span></button></div><div class='sx-flickers'>{cards}</div>"
+        f"and after one attribute {how}. The numbers are the probability of {target}.{own}</p></div>"
+        f"{PAUSE_ALL}</div><div class='sx-flickers'>{cards}</div>"
     )
 
 
-def _flicker(n: int, a: AttributeEdit, target: str) -> str:
+def _flicker(n: int, a: AttributeEdit, target: str, link: Link) -> str:
     before, after = percent(a.prob_before), percent(a.prob_after)
     share = f"{100 * a.changed_share:.0f}&nbsp;%"
-    arrow = "↑" if a.direction == Direction.UP else "↓"
-    title = escape(a.title).replace(f" {arrow}", f"&nbsp;{arrow}")
+    title = escape(a.title).replace(f" {mark(a.direction)}", f"&nbsp;{mark(a.direction)}")
     start, low = 100 * a.prob_before, 100 * min(a.prob_before, a.prob_after)
-    notes = [f"{escape(a.layer)} · {a.channel} {arrow}"] if a.name else []
+    notes = [f"{escape(a.layer)} · {a.channel} {mark(a.direction)}"] if a.name else []
     notes += [] if a.visible else ["too small a change to see"]
     small = "".join(f"<br><span class='quiet small'>{note}</span>" for note in notes)
     frames = {"before": (a.before, before), "after": (a.image, after), "where": (change_map(a.before, a.image), share)}
@@ -134,34 +149,37 @@ def _flicker(n: int, a: AttributeEdit, target: str) -> str:
         f"<button type='button' data-show='{name}'>{name} <span class='number'>{number}</span></button>"
         for name, (_, number) in frames.items()
     )
+    linked = " data-linked='yes'" if link.attribute == (a.index, a.direction) else ""
+    here = escape(str(link.to(a.index, a.direction)))
     return (
-        f"<figure class='sx-flicker' role='group' data-frame='before' "
-        f"aria-label='Attribute {n}, {title}: {target} {before} before, {after} after'>"
+        f"<figure class='sx-flicker' role='group' data-frame='before'{linked} "
+        f"aria-label='Attribute {n}, {title}: {target} {before} before, {after} after, {points(a.delta)}'>"
         f"<figcaption><span class='quiet'>{n}</span><span class='title'><b>{title}</b>{small}</span></figcaption>"
         f"<div class='sx-stills'>{stills}</div><div class='sx-frames'>{buttons}</div>"
         f"<div class='sx-track target' aria-hidden='true'>"
         f"<i style='left:{low:.1f}%;width:{100 * abs(a.delta):.1f}%'></i><b style='left:{start:.1f}%'></b></div>"
+        f"<p class='number small'>{points(a.delta)}</p>"
         f"<div class='sx-bar'><button type='button' class='sx-link sx-toggle'>{PLAY}</button>"
         f"<button type='button' class='sx-link' data-gif='{n}' aria-label='Save attribute {n} as GIF'>GIF</button>"
-        "</div></figure>"
+        f"<a class='sx-link sx-copy' href='{here}' aria-label='Copy a link to attribute {n}'>Link</a></div></figure>"
     )
 
 
 def moved(e: Explanation, image: Image.Image, probs: dict[str, float]) -> str:
-    """The picture under the knobs, with the classifier's answer to it."""
+    """The picture under the knobs, with the classifier's answer to it; a divider wipes between before and now."""
     before = e.reconstruction_probs
-    frames = (
-        ("before", e.reconstruction, f"before: {_spoken(before)}"),
-        ("now", image, f"now: {_spoken(probs)}"),
-        ("where", change_map(e.reconstruction, image), "where it changed"),
+    pair = "".join(
+        f"<img src='{data_uri(picture)}' alt='{name}: {_spoken(says)}'>"
+        for name, picture, says in (("before", e.reconstruction, before), ("now", image, probs))
     )
-    figures = "".join(
-        f"<figure><img src='{data_uri(picture)}' alt='{alt}'>"
-        f"<figcaption class='quiet small'>{name}</figcaption></figure>"
-        for name, picture, alt in frames
-    )
+    where = data_uri(change_map(e.reconstruction, image))
     return (
-        f"<div class='sx-moved'>{figures}<p class='wide' role='status'>{escape(e.target)} "
+        f"<div class='sx-moved'><figure><div class='sx-pair'>{pair}<span class='sx-divider' aria-hidden='true'></span>"
+        "<input class='sx-split' type='range' min='0' max='100' value='50' "
+        "aria-label='Divider: before on its left, now on its right'></div>"
+        "<figcaption class='quiet small'><span>before</span><span>now</span></figcaption></figure>"
+        f"<figure><img src='{where}' alt='where it changed'><figcaption class='quiet small'>where</figcaption></figure>"
+        f"<p class='wide' role='status'>{escape(e.target)} "
         f"<span class='number quiet'>{percent(before[e.target])} →</span> "
         f"<b class='number' id='sx-now'>{percent(probs[e.target])}</b></p>"
         f"<div class='wide'>{bars(probs, e.target, before)}</div></div>"
@@ -178,6 +196,15 @@ def data_uri(image: Image.Image) -> str:
 def percent(p: float) -> str:
     """A probability as HTML that does not break before its sign."""
     return escape(probability(p)).replace(" ", "&nbsp;")
+
+
+def points(delta: float) -> str:
+    """A change of a probability, as HTML that does not break."""
+    return f"{100 * delta:+.1f}&nbsp;points"
+
+
+def mark(direction: Direction) -> str:
+    return "↑" if direction == Direction.UP else "↓"
 
 
 def _spoken(probs: dict[str, float]) -> str:

@@ -148,7 +148,7 @@ def eval_results(metrics: Mapping[str, Any], datasets: Sequence[str] = ()) -> li
     from huggingface_hub import EvalResult
 
     results = []
-    for key, text, value, n in _numbers(metrics):
+    for key, text, value, n in numbers_of(metrics):
         arguments = None
         if n:
             low, high = wilson(value, n)
@@ -168,7 +168,7 @@ def eval_results(metrics: Mapping[str, Any], datasets: Sequence[str] = ()) -> li
     return results
 
 
-def _numbers(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, int | None]]:
+def numbers_of(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, int | None]]:
     """(key, what it says, value, of how many pictures) of everything in metrics.json that the card shows."""
     found = [(key, text, metrics[key], metrics.get(among or "")) for key, text, among in NUMBERS if key in metrics]
     for key, text, among in RATES:
@@ -187,7 +187,7 @@ def _measured(metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return "Not yet. `train/evaluate.py` measures a model on pictures it was not trained on."
     rows = []
-    for _, text, value, n in _numbers(metrics):
+    for _, text, value, n in numbers_of(metrics):
         low, high = wilson(value, n) if n else (0.0, 0.0)
         rows.append(f"| {text} | {value} | {f'{low:.3f} to {high:.3f}' if n else ''} |")
     return "\n".join(

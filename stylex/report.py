@@ -68,7 +68,7 @@ def report(
     return PAGE.format(
         title=escape(title),
         notes="".join(f"<p>{escape(note)}</p>" for note in notes),
-        curve=_curve(curves),
+        curve=draw_curve(curves),
         legend="".join(
             f'<li><span style="background:{COLOURS[i % len(COLOURS)]}"></span>{escape(name)}</li>'
             for i, name in enumerate(curves)
@@ -135,7 +135,7 @@ def _histogram(values: Sequence[float], width: int = 300, height: int = 90) -> s
     )
 
 
-def _curve(curves: Mapping[str, Sequence[tuple[int, float]]], width: int = 520, height: int = 220) -> str:
+def draw_curve(curves: Mapping[str, Sequence[tuple[int, float]]], width: int = 520, height: int = 220) -> str:
     """Sufficiency: share of decisions that the first k attributes change together."""
     most = max((k for points in curves.values() for k, _ in points), default=1)
 

@@ -11,13 +11,38 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from small import tiny_classifier
 
 import app
 from front import views
+from front.endpoints import read_moves
+from front.handlers import Handlers, Visit
+from front.links import Link
+from front.models import Exhibit, Shelf, Wish
+from front.replies import TOP_K, plainly
 from stylex import StylEx
+from stylex.config import ModelConfig
+from stylex.stylespace import StyleStats
+
+
+def shelf_of(*shown: Exhibit) -> Shelf:
+    return Shelf([Wish(exhibit.name, exhibit.name, exhibit=exhibit) for exhibit in shown])
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny_model: StylEx, pictures: Path) -> Shelf:
+    """Two models with samples of their own."""
+    spotted, plain = ({p.stem: p for p in sorted((pictures / c).glob("*.png"))[:3]} for c in ("spotted", "plain"))
+    return shelf_of(Exhibit("one", tiny_model, spotted), Exhibit("two", tiny_model, plain, {"n": 12}))
+
+
+def ask(**query: str) -> gr.Request:
+    """A visitor who opens the page with this link."""
+    return gr.Request(query_params=query)
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +51,11 @@ def picture(pictures: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(tiny_model: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        demo = app.build_app(tiny_model, None)
+        demo = app.build_app(shelf)
         _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.launch_options())
         yield Client(url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
         demo.close()
@@ -74,8 +99,8 @@ def test_counterfactual_makes_the_moves_that_explain_found(client, tiny_model, p
     ],
 )
 def test_a_wrong_move_is_refused_in_one_sentence(moves, sentence):
-    with pytest.raises(gr.Error) as error, app.plainly():
-        app.read_moves(moves, 24)
+    with pytest.raises(gr.Error) as error, plainly():
+        read_moves(moves, 24)
     assert sentence in error.value.message.replace("&#x27;", "'")
 
 
@@ -106,12 +131,96 @@ def test_a_file_of_the_server_cannot_be_named_as_a_picture(client, picture):
     assert "plain" not in text
 
 
-def test_a_model_without_statistics_says_so_in_one_sentence(tiny_model):
+def test_a_program_may_name_a_model_of_the_shelf_and_no_other(client, picture):
+    assert client.predict(handle_file(picture), "two", api_name="/classify").keys() == {"photograph", "reconstruction"}
+    numbers, _ = client.predict(handle_file(picture), "spotted", "subset", 2, "two", api_name="/explain")
+    assert numbers["strategy"] == "subset"
+    for name in ("/etc", "me/tiny", "three"):
+        with pytest.raises(AppError, match=r"no model .* choose one of one, two"):
+            client.predict(handle_file(picture), name, api_name="/classify")
+
+
+def test_a_model_without_statistics_or_pictures_says_so_in_one_sentence(tiny_model, shelf):
     bare = StylEx(tiny_model.config, tiny_model.classifier)
-    built = app.build_app(bare, None)
-    shown = [block.value for block in built.blocks.values() if getattr(block, "elem_id", None) == "sx-flickers"]
-    assert "no style statistics yet" in shown[0]
-    assert not any(event.name == "show_first" for event in built.fns.values())
+    for model, says in ((bare, "no style statistics yet"), (tiny_model, "Choose a picture of your own")):
+        do = Handlers(shelf_of(Exhibit("bare", model, {})))
+        screen = do.show_first(ask())
+        assert sum(says in part for part in screen if isinstance(part, str)) == 1
+        assert not any(isinstance(part, Visit) for part in screen)
+    assert "no style statistics yet" in Handlers(shelf_of(Exhibit("bare", bare, {}))).show_pair(
+        "bare", "plain", "spotted"
+    )
+
+
+def test_a_link_brings_model_sample_target_and_attribute_back(shelf):
+    do = Handlers(shelf)
+    (visit,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
+    assert (visit.model, visit.sample) == ("one", "spotted-0")
+    (visit,) = (part for part in do.choose_model("two", "subset") if isinstance(part, Visit))
+    e = do.explain_sample("two", "plain-1", "plain", "independent")
+    a = e.attributes[1]
+    link = Visit("two", e, "plain-1").link.to(a.index, a.direction)
+    screen = do.show_first(ask(model="two", sample="plain-1", target="plain", attr=str(link).rpartition("=")[2]))
+    (again,) = (part for part in screen if isinstance(part, Visit))
+    assert (again.model, again.sample, again.explanation.target) == ("two", "plain-1", "plain")
+    assert screen[0]["value"] == "two"
+    (page,) = (part for part in screen if isinstance(part, str) and "data-linked" in part)
+    assert page.count("data-linked") == 1
+    assert f"data-linked='yes' aria-label='Attribute 2, {a.layer}" in page
+    assert str(link).replace("&", "&amp;") in page
+
+
+def test_a_link_to_what_is_not_here_shows_the_first_and_says_what_is_missing(shelf):
+    do = Handlers(shelf)
+    for query, says in (
+        ({"model": "<b>"}, "The link asks for &lt;b&gt;, which is not here."),
+        ({"sample": "nosuch"}, "The link asks for the picture nosuch"),
+        ({"target": "nosuch"}, "The link asks for nosuch, which this classifier does not know."),
+        ({"attr": "999999-up"}, "The attribute that the link points at is not among those found now."),
+    ):
+        screen = do.show_first(ask(**query))
+        (visit,) = (part for part in screen if isinstance(part, Visit))
+        assert (visit.model, visit.sample) == ("one", "spotted-0")
+        assert any(says in part for part in screen if isinstance(part, str)), says
+
+
+def test_an_upload_is_in_no_link(shelf, picture):
+    screen = Handlers(shelf).show_upload(str(picture), "one", "independent")
+    (page,) = (part for part in screen if isinstance(part, str) and "sx-copy" in part)
+    assert "sample=" not in page
+    assert "picture is not in them" in page
+
+
+def test_the_two_classes_of_a_pair_differ(shelf):
+    do = Handlers(shelf)
+    assert do.keep_apart("one", "plain", "plain") == "spotted"
+    assert do.keep_apart("one", "spotted", "spotted") == "plain"
+    assert do.keep_apart("one", "plain", "spotted") == gr.skip()
+    with pytest.raises(gr.Error, match="There is no class"):
+        do.show_pair("one", "plain", "nosuch")
+
+
+def test_a_pair_is_computed_once_for_all_visitors(shelf):
+    do = Handlers(shelf)
+    page = do.show_pair("two", "plain", "spotted")
+    assert "From plain to spotted, and back" in page
+    assert do.show_pair("two", "plain", "spotted") is page
+    assert do.show_pair_again(True, "two", "plain", "spotted") is page
+    assert do.show_pair_again(False, "two", "plain", "spotted") == gr.skip()
+    assert do.survey_of.cache_info().misses == 1
+
+
+def test_the_page_gains_a_model_that_has_come(shelf, tiny_model):
+    late = Wish("me/late", "me/late")
+    growing = Shelf([late, *shelf.wanted])
+    model, banner, timer = Handlers(growing).look_for_models("one")
+    assert model["choices"] == ["one", "two"]
+    assert "Fetching me/late from the Hub" in banner
+    assert timer.active
+    late.exhibit = Exhibit("me/late", tiny_model, {})
+    model, banner, timer = Handlers(growing).look_for_models("one")
+    assert (model["choices"], model["value"], banner) == (["me/late", "one", "two"], "one", "")
+    assert not timer.active
 
 
 def test_names_from_a_model_folder_are_escaped(tiny_model, picture):
@@ -125,7 +234,8 @@ def test_names_from_a_model_folder_are_escaped(tiny_model, picture):
         warnings=[evil],
         attributes=[dataclasses.replace(e.attributes[0], name=evil)],
     )
-    page = views.lead([evil, evil]) + views.answer(e) + views.flickers(e) + views.moved(e, e.source, {evil: 1.0})
+    page = views.lead([evil, evil]) + views.answer(e) + views.moved(e, e.source, {evil: 1.0})
+    page += views.flickers(e, Link(evil, evil, evil)) + views.banner([evil])
     assert "onerror" in page
     assert "<img src=x" not in page
     assert "alert(1)>'" not in page
@@ -155,18 +265,34 @@ def test_ten_classes_show_the_likeliest_and_the_target(tiny_model):
     assert "class 5" not in page
 
 
-def test_every_visitor_has_a_state_of_their_own(tiny_model, pictures):
-    do = app.Handlers(tiny_model, sorted((pictures / "spotted").glob("*.png"))[:2])
-    one = do.show_first("independent")[0]
-    two = app.Visit(tiny_model.explain(do.pictures[1], strategy="independent"))
-    before = do.turn_knobs(one, *[0.0] * app.TOP_K)
-    do.turn_knobs(two, *[1.0] * app.TOP_K)
-    assert do.turn_knobs(one, *[0.0] * app.TOP_K) == before
-    assert do.turn_knobs(one, *[1.0] * app.TOP_K) != before
+def test_every_visitor_has_a_state_of_their_own(shelf, tiny_model):
+    do = Handlers(shelf)
+    (one,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
+    two = Visit("two", tiny_model.explain(shelf.get("two").pictures["plain-1"], strategy="independent"))
+    before = do.turn_knobs(one, *[0.0] * TOP_K)
+    do.turn_knobs(two, *[1.0] * TOP_K)
+    assert do.turn_knobs(one, *[0.0] * TOP_K) == before
+    assert do.turn_knobs(one, *[1.0] * TOP_K) != before
 
 
-def test_a_click_can_only_name_what_is_on_the_page(tiny_model, pictures):
-    do = app.Handlers(tiny_model, [])
+def test_a_click_can_only_name_what_is_on_the_page(shelf):
+    do = Handlers(shelf)
     for data in ({"number": 5}, {"number": "0"}, {"number": None}, {}, None, [0]):
         with pytest.raises(gr.Error):
-            do.show_sample("independent", gr.EventData(None, data))
+            do.show_sample("one", "independent", gr.EventData(None, data))
+
+
+def test_ten_classes_have_a_target_and_a_pair_each(tmp_path, pictures):
+    names = tuple(f"sign {n}" for n in range(10))
+    config = ModelConfig(16, 10, (8, 8, 8), (8, 8, 8), w_dim=8, z_dim=8, mapping_layers=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = StylEx(config, tiny_classifier(names))
+        s = model.styles(torch.randn(8, config.w_dim + 10))
+    model.stats = StyleStats.of(s)
+    do = Handlers(shelf_of(Exhibit("hands", model, {"0": pictures / "plain" / "plain-0.png"})))
+    screen = do.show_first(ask(target="sign 7"))
+    (visit,) = (part for part in screen if isinstance(part, Visit))
+    assert visit.explanation.target == "sign 7"
+    assert sum(isinstance(part, dict) and part.get("choices") == list(names) for part in screen) == 3
+    assert "kept no attribute that moves pictures of sign 2 towards sign 9" in do.show_pair("hands", "sign 2", "sign 9")

@@ -242,22 +242,6 @@ def test_a_space_for_a_model_that_is_not_there_is_refused_before_anything_is_pus
     assert hub.repos == {}
 
 
-def test_the_app_takes_the_first_model_that_can_be_had_at_the_revision_it_is_pinned_to(hub, pushed, tmp_path, capsys):
-    import app
-
-    pinned = f"{NAME}@{hub.repo(NAME).history()[0].oid}"
-    hub.put(NAME, "config.json", b"{}")
-    model, folder = app.first_model(f"me/nothing@v1, {pinned}")
-    assert folder.name == pinned.partition("@")[2]
-    assert model.class_names == ["plain", "spotted"]
-    assert "warning: me/nothing is neither a folder here nor a repository" in capsys.readouterr().err
-    hub.stop()
-    with pytest.warns(UserWarning, match="is used as it was last downloaded"):
-        assert app.first_model(f"me/another,{pinned}")[1] == folder
-    with pytest.raises(ModelError, match="the Hub cannot be asked"):
-        app.first_model("me/another")
-
-
 @pytest.fixture
 def space(hub, tiny_model, tmp_path) -> Iterator[str]:
     """`python app.py` in a folder that was pulled as a Space, with the settings that the Hub would give it."""

@@ -1,0 +1,120 @@
+"""What programs ask for: by REST, with gradio_client, or as tools of a language model (MCP)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from front.models import Shelf
+from front.replies import KNOB_END, TOP_K, keep, keep_all, load, named, plainly
+from stylex import Direction, ModelError
+from stylex.explain import Strategy, resolve_target
+from stylex.images import to_pil
+from stylex.stylespace import move_together
+
+MAX_TOP_K = 50
+MAX_MOVES = 64
+
+
+class Endpoints:
+    """Each takes files and numbers and returns files and numbers; its docstring is what a program reads of it."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+
+    def classify(self, image: str, model: str = "") -> dict[str, Any]:
+        """What the classifier says of a picture, and of the reconstruction on which explanations are built.
+
+        Args:
+            image: the picture.
+            model: name of the model; empty for the first.
+
+        Returns:
+            {"photograph": {class: probability}, "reconstruction": {class: probability}}
+        """
+        with plainly():
+            chosen = self.shelf.get(model).model
+            x = chosen.load_images([load(image)])
+            x_rec = chosen.synthesize(chosen.styles(chosen.encode(x)))
+            return {
+                "photograph": named(chosen.class_names, chosen.classify(x)[0]),
+                "reconstruction": named(chosen.class_names, chosen.classify(x_rec)[0]),
+            }
+
+    def explain(
+        self, image: str, target: str = "", strategy: Strategy = "independent", top_k: int = TOP_K, model: str = ""
+    ) -> tuple[dict[str, Any], str]:
+        """Which attributes would change the classifier's mind about a picture, with the probability before and after.
+
+        Args:
+            image: the picture.
+            target: the class to move towards; empty for the runner-up.
+            strategy: "independent" moves each attribute alone, "subset" each on top of the ones before.
+            top_k: how many attributes, at most.
+            model: name of the model; empty for the first.
+
+        Returns:
+            The numbers, and a zip of all pictures and flickers.
+        """
+        with plainly():
+            e = self.shelf.get(model).model.explain(load(image), target or None, top_k, strategy)
+            return e.to_dict(), keep_all(e)
+
+    def counterfactual(self, image: str, moves: Any, target: str = "", model: str = "") -> tuple[dict[str, Any], str]:
+        """A picture with chosen style coordinates moved, and what the classifier then says.
+
+        Args:
+            image: the picture.
+            moves: a list such as [{"index": 17, "direction": "up", "amount": 1.0}], with index and direction as
+                `explain` returns them; amount 0 stays, 1 (when left out) goes to the end of the range.
+            target: the class whose probability is asked for; empty for the runner-up.
+            model: name of the model; empty for the first.
+
+        Returns:
+            {"target", "prob_before", "prob_after", "probs"}, and the picture as PNG.
+        """
+        with plainly():
+            chosen = self.shelf.get(model).model
+            if chosen.stats is None:
+                raise ModelError("this model has no style statistics; run train/find_attributes.py on it first")
+            x = chosen.load_images([load(image)])
+            aim = resolve_target(chosen.class_names, chosen.logits(x)[0], target or None)
+            s = chosen.styles(chosen.encode(x))
+            s_moved = s
+            for index, direction, amount in read_moves(moves, chosen.space.num_conv):
+                s_moved = move_together(s_moved, [(index, direction)], chosen.stats, amount)
+            x_moved = chosen.synthesize(s_moved)
+            before, after = chosen.classify(chosen.synthesize(s))[0], chosen.classify(x_moved)[0]
+            numbers = {
+                "target": chosen.class_names[aim],
+                "prob_before": float(before[aim]),
+                "prob_after": float(after[aim]),
+                "probs": named(chosen.class_names, after),
+            }
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "counterfactual.png"
+                to_pil(x_moved).save(path)
+                return numbers, keep(path)
+
+
+def read_moves(moves: Any, size: int) -> list[tuple[int, Direction, float]]:
+    """(coordinate, direction, amount) of each move that a program sent.
+
+    Raises:
+        ValueError: saying which entry is wrong.
+    """
+    if not isinstance(moves, list) or len(moves) > MAX_MOVES:
+        raise ValueError(f"moves must be a list of at most {MAX_MOVES} objects with index, direction and amount")
+    found = []
+    for n, row in enumerate(moves):
+        row = row if isinstance(row, dict) else {}
+        index, direction, amount = row.get("index"), row.get("direction"), row.get("amount", 1.0)
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < size:
+            raise ValueError(f"move {n}: index is {index!r}; use a whole number from 0 to {size - 1}")
+        if direction not in ("up", "down"):
+            raise ValueError(f"move {n}: direction is {direction!r}; use 'up' or 'down'")
+        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount <= KNOB_END:
+            raise ValueError(f"move {n}: amount is {amount!r}; use a number from 0 to {KNOB_END}")
+        found.append((index, Direction[direction.upper()], float(amount)))
+    return found

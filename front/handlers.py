@@ -1,0 +1,256 @@
+"""What the page's events do. Models are shared and never changed; what a visitor has chosen comes with the event."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import gradio as gr
+
+from front import survey_views, views
+from front.links import Link
+from front.models import Exhibit, Shelf
+from front.replies import TOP_K, keep, keep_all, load, named, plainly, sorry
+from front.survey import survey
+from stylex import Explanation
+from stylex.explain import Strategy, combine
+from stylex.images import to_pil
+from stylex.render import flicker
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one visitor looks at: an explanation by a model, and the name of the sample picture if it is of one."""
+
+    model: str
+    explanation: Explanation
+    sample: str | None = None
+
+    @property
+    def link(self) -> Link:
+        e = self.explanation
+        return Link(self.model, self.sample, e.target, e.strategy)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classes of a model; how the wait is told is no part of the question."""
+
+    model: str
+    source: str
+    target: str
+    progress: Callable[[int, int], None] = field(compare=False)
+
+
+class Handlers:
+    """Answers, each a list in the order of the components that app.py names for it."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        # Everybody begins with the same few pictures and pairs of classes.
+        self.explain_sample = lru_cache(maxsize=256)(self._explain_sample)
+        self.survey_of = lru_cache(maxsize=32)(self._survey_of)
+
+    def _explain_sample(self, model: str, sample: str, target: str | None, strategy: Strategy) -> Explanation:
+        exhibit = self.shelf.get(model)
+        return exhibit.model.explain(exhibit.pictures[sample], target, TOP_K, strategy)
+
+    def _survey_of(self, pair: Pair) -> str:
+        shown = self.shelf.get(pair.model)
+        pictures = list(shown.pictures.values())
+        found = survey(shown.model, pictures, pair.source, pair.target, shown.metrics, pair.progress)
+        return survey_views.page(found, shown.model.card, shown.metrics, len(shown.model.class_names))
+
+    # The choice of a model.
+
+    def show_first(self, request: gr.Request) -> list[Any]:
+        """The first screen: what the link asks for, or else the first picture of the first model."""
+        with plainly():
+            link = Link.read(dict(request.query_params))
+            missing = []
+            if link.model is not None and link.model not in self.shelf.names():
+                missing.append(f"The link asks for {link.model}, which is not here.")
+                link = Link()
+            shown = self.shelf.get(link.model)
+            sample = next(iter(shown.pictures), None)
+            if link.sample in shown.pictures:
+                sample = link.sample
+            elif link.sample is not None:
+                missing.append(f"The link asks for the picture {link.sample}, which this model does not have.")
+            target = link.target if link.target in shown.model.class_names else None
+            if target is None and link.target is not None:
+                missing.append(f"The link asks for {link.target}, which this classifier does not know.")
+            return [*self._shelf(shown.name), *self._exhibit(shown, sample, target, link, missing)]
+
+    def choose_model(self, model: str, strategy: Strategy) -> list[Any]:
+        with plainly():
+            shown = self.shelf.get(model)
+            return self._exhibit(shown, next(iter(shown.pictures), None), None, Link(strategy=strategy))
+
+    def look_for_models(self, model: str) -> list[Any]:
+        """What has come from the Hub since the page was opened; asked again and again while something is on its way."""
+        return self._shelf(model)
+
+    def _shelf(self, model: str) -> list[Any]:
+        names, waiting = self.shelf.names(), self.shelf.is_waiting
+        return [
+            gr.update(choices=names, value=model, visible=len(names) > 1),
+            views.banner(self.shelf.news()),
+            gr.Timer(active=waiting),
+        ]
+
+    def _exhibit(
+        self, shown: Exhibit, sample: str | None, target: str | None, link: Link, missing: Sequence[str] = ()
+    ) -> list[Any]:
+        """Everything that belongs to a model, and the explanation of a sample if it can give one."""
+        classes = shown.model.class_names
+        parts = [views.lead(classes), views.samples(shown.pictures, sample), *self._pair(shown, *classes[:2])]
+        if sample is None or shown.model.stats is None:
+            return [*parts, *no_screen(views.notice(shown.model, bool(shown.pictures)))]
+        e = self.explain_sample(shown.name, sample, target, link.strategy)
+        if link.attribute and link.attribute not in {(a.index, a.direction) for a in e.attributes}:
+            missing = [*missing, "The attribute that the link points at is not among those found now."]
+        return [*parts, *screen(Visit(shown.name, e, sample), link, missing)]
+
+    # One picture. Each of these returns a whole screen.
+
+    def show_sample(self, model: str, strategy: Strategy, event: gr.EventData) -> list[Any]:
+        with plainly():
+            names = list(self.shelf.get(model).pictures)
+            sample = names[chosen(event, range(len(names)))]
+            return screen(Visit(model, self.explain_sample(model, sample, None, strategy), sample))
+
+    def show_upload(self, path: str | None, model: str, strategy: Strategy) -> list[Any]:
+        with plainly():
+            return screen(Visit(model, self.shelf.get(model).model.explain(load(path), None, TOP_K, strategy)))
+
+    def show_again(self, visit: Visit | None, target: str, strategy: Strategy) -> list[Any]:
+        """The same picture with another target or strategy."""
+        with plainly():
+            visit = started(visit)
+            if visit.sample is not None:
+                e = self.explain_sample(visit.model, visit.sample, target, strategy)
+            else:
+                e = self.shelf.get(visit.model).model.explain(visit.explanation.source, target, TOP_K, strategy)
+            return screen(Visit(visit.model, e, visit.sample))
+
+    def turn_knobs(self, visit: Visit | None, *amounts: float) -> str:
+        with plainly():
+            visit = started(visit)
+            e, model = visit.explanation, self.shelf.get(visit.model).model
+            x = model.synthesize(combine(model, e.s, e.attributes, amounts[: len(e.attributes)]))
+            return views.moved(e, to_pil(x), named(model.class_names, model.classify(x)[0]))
+
+    def turn_all_to(self, amount: float, visit: Visit | None) -> list[Any]:
+        return [*[amount] * TOP_K, self.turn_knobs(visit, *[amount] * TOP_K)]
+
+    def save_gif(self, visit: Visit | None, event: gr.EventData) -> str:
+        e = started(visit).explanation
+        number = chosen(event, range(1, len(e.attributes) + 1))
+        a = e.attributes[number - 1]
+        with TemporaryDirectory() as folder:
+            return keep(flicker(a.before, a.image, Path(folder) / f"attribute-{number}.gif", caption=e.caption(a)))
+
+    def save_all(self, visit: Visit | None) -> str:
+        return keep_all(started(visit).explanation)
+
+    # The classifier as a whole.
+
+    def _pair(self, shown: Exhibit, source: str, target: str) -> list[Any]:
+        """The choice of two classes, and an empty page until somebody looks at it."""
+        classes = shown.model.class_names
+        return [gr.update(choices=classes, value=source), gr.update(choices=classes, value=target), ""]
+
+    def show_pair(self, model: str, source: str, target: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
+        """The attributes of the classifier between two of its classes."""
+        with plainly():
+            shown = self.shelf.get(model).model
+            if shown.stats is None:
+                return views.notice(shown, True)
+            for name in (source, target):
+                if name not in shown.class_names:
+                    raise ValueError(
+                        f"there is no class {name!r}; this classifier knows {', '.join(shown.class_names)}"
+                    )
+            return self.survey_of(Pair(model, source, target, told(progress)))
+
+    def show_pair_again(
+        self,
+        open_now: bool,
+        model: str,
+        source: str,
+        target: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:
+        """The same after the model was changed, if the visitor is looking at it."""
+        return self.show_pair(model, source, target, progress) if open_now else gr.skip()
+
+    def keep_apart(self, model: str, chosen: str, other: str) -> Any:
+        """The other class of a pair, which gives way when both are the same."""
+        if chosen != other:
+            return gr.skip()
+        classes = self.shelf.get(model).model.class_names
+        return next(name for name in classes if name != chosen)
+
+
+def screen(visit: Visit, link: Link | None = None, missing: Sequence[str] = ()) -> list[Any]:
+    """Everything that shows an explanation.
+
+    Args:
+        link: what the visitor came with; its attribute is pointed out.
+        missing: what the link asked for and did not get.
+    """
+    e = visit.explanation
+    here = visit.link if link is None or link.attribute is None else visit.link.to(*link.attribute)
+    knobs = [gr.Slider(value=0, label=f"{n} · {a.title}", visible=True) for n, a in enumerate(e.attributes, start=1)]
+    knobs += [gr.Slider(value=0, visible=False)] * (TOP_K - len(knobs))
+    return [
+        visit,
+        views.banner(missing),
+        views.answer(e),
+        gr.update(choices=list(e.probs), value=e.target, visible=True),
+        gr.update(value=e.strategy, visible=True),
+        views.flickers(e, here),
+        gr.update(visible=bool(e.attributes)),
+        views.moved(e, e.reconstruction, e.reconstruction_probs),
+        *knobs,
+    ]
+
+
+def no_screen(notice: str) -> list[Any]:
+    """The same places, with nothing to show yet."""
+    hidden = gr.update(visible=False)
+    return [None, "", "", hidden, hidden, notice, hidden, "", *[gr.Slider(value=0, visible=False)] * TOP_K]
+
+
+def told(progress: gr.Progress) -> Callable[[int, int], None]:
+    """A bar for pictures that are drawn, with how many in a second and the time that is left."""
+    start = time.perf_counter()
+
+    def tell(done: int, total: int) -> None:
+        rate = done / max(time.perf_counter() - start, 1e-3)
+        progress(
+            (done, total), desc=f"{rate:.0f} pictures/s, {math.ceil((total - done) / rate)} s left", unit="pictures"
+        )
+
+    return tell
+
+
+def started(visit: Visit | None) -> Visit:
+    if visit is None:
+        raise sorry("choose a picture first")
+    return visit
+
+
+def chosen(event: gr.EventData, allowed: range) -> int:
+    """The number that a button of a gr.HTML sent; anybody can send any."""
+    number = event._data.get("number") if isinstance(event._data, dict) else None
+    if number not in allowed:
+        raise sorry("there is no such picture")
+    return cast(int, number)

@@ -1,0 +1,213 @@
+"""The models that visitors may choose from: those that ship here, and those that whoever runs the app has named.
+
+Folders are read before the app opens. What lies on the Hub is pulled by a thread of its own, so that a Hub that is slow
+or away keeps nobody waiting. A visitor names one of these models and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from front.gpu import device
+from stylex import ModelError, StylEx
+from stylex.files import read_json
+from stylex.hub import HubError, fetch, split_revision
+
+MAX_SAMPLES = 30
+# For how long the app waits with its opening for a model that is named before those that are here.
+PATIENCE_S = 3.0
+# A Hub that has sent nothing for that long is said to be away.
+SILENCE_S = 4.0
+# A model that the Hub did not give is asked for again after a pause, each twice as long as the one before.
+PAUSE_S = 30.0
+LONGEST_PAUSE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A model to look at, and what lies beside it; shared by all visitors and changed by nobody.
+
+    Attributes:
+        pictures: sample pictures by name, the first of which opens the page.
+        metrics: what train/evaluate.py measured, if it did.
+    """
+
+    name: str
+    model: StylEx
+    pictures: dict[str, Path]
+    metrics: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, name: str, folder: Path) -> Exhibit:
+        """From the folder of a model.
+
+        Raises:
+            ModelError: saying what is wrong with it.
+        """
+        measured = folder / "metrics.json"
+        return cls(
+            name,
+            StylEx.from_pretrained(folder, device=device()),
+            {path.stem: path for path in spread(sorted((folder / "samples").glob("*.png")), MAX_SAMPLES)},
+            read_json(measured) if measured.is_file() else None,
+        )
+
+
+def spread(items: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of the items, from all over the list."""
+    return [items[n * len(items) // most] for n in range(most)] if len(items) > most else list(items)
+
+
+@dataclass
+class Wish:
+    """A model that is to be shown, and what has become of it.
+
+    It goes by `name`: on the page, in links and for programs. `error` is why it is not here.
+    """
+
+    name: str
+    source: str
+    revision: str | None = None
+    exhibit: Exhibit | None = None
+    error: Exception | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.exhibit is None and self.error is None
+
+    @property
+    def is_remote(self) -> bool:
+        return not os.path.isdir(self.source)
+
+
+def wishes(named: str, bundled: Path) -> list[Wish]:
+    """The models of a setting such as "runs/mine/model,me/stylex-mine@v2", and after them those of a folder of models.
+
+    A repository goes by its name, a bundled model by that of its folder, another folder by the end of its path.
+    """
+    found: dict[str, Wish] = {}
+    shipped = {path.parent.resolve(): path.parent.name for path in sorted(bundled.glob("*/config.json"))}
+    for text in [*named.split(","), *map(str, shipped)]:
+        if not (text := text.strip()):
+            continue
+        source, revision = split_revision(text)
+        name = text
+        if os.path.isdir(source):
+            folder = Path(source).resolve()
+            name = shipped.get(folder) or "/".join(folder.parts[-2:])
+        found.setdefault(name, Wish(name, source, revision))
+    return list(found.values())
+
+
+class Shelf:
+    """The models in the order in which they are offered, each as soon as it is here."""
+
+    def __init__(self, wanted: Sequence[Wish]) -> None:
+        self.wanted = list(wanted)
+        self._changed = threading.Condition()
+
+    def fill(self, patience: float = PATIENCE_S) -> None:
+        """Read the folders, and begin to pull the rest; return once the first model is here, or any after `patience`.
+
+        Raises:
+            ModelError: of the last one that was tried, if none can be had at all.
+        """
+        start = time.monotonic()
+        remote = [wish for wish in self.wanted if wish.is_remote]
+        if remote:
+            threading.Thread(target=self._pull, args=(remote,), daemon=True, name="models").start()
+        for wish in self.wanted:
+            if not wish.is_remote:
+                self._try(wish)
+        with self._changed:
+            while any(wish.is_waiting for wish in self.wanted):
+                best = next(wish for wish in self.wanted if wish.error is None)
+                left = start + patience - time.monotonic()
+                if best.exhibit is not None or (left <= 0 and self.names()):
+                    break
+                self._changed.wait(left if self.names() else None)
+        if not self.names():
+            raise ModelError(str(self.wanted[-1].error) if self.wanted else "there is no model to show")
+
+    def names(self) -> list[str]:
+        """Of the models that are here."""
+        return [wish.name for wish in self.wanted if wish.exhibit is not None]
+
+    def get(self, name: str | None = None) -> Exhibit:
+        """A model by its name; without one, the first that is here.
+
+        Raises:
+            ValueError: if there is no such model.
+        """
+        for wish in self.wanted:
+            if wish.exhibit is not None and name in (None, "", wish.name):
+                return wish.exhibit
+        raise ValueError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a model is still on its way."""
+        return any(wish.is_waiting for wish in self.wanted)
+
+    def news(self) -> list[str]:
+        """What visitors should know of the models that are not here, one sentence each."""
+        shown = self.names()
+        instead = f"Meanwhile you see {shown[0]}." if shown else ""
+        said = []
+        for wish in self.wanted:
+            if wish.exhibit is not None:
+                continue
+            if wish.error is not None:
+                # Other errors name folders, which are no business of a visitor's.
+                why = wish.error if isinstance(wish.error, HubError) else "the log of the app says why"
+                said.append(f"{wish.name} cannot be shown: {why}. {instead}")
+            elif (size := pulled_bytes(wish.source)) or time.monotonic() - wish.since < SILENCE_S:
+                said.append(f"Fetching {wish.name} from the Hub: {size / 1e6:.1f} MB so far. {instead}")
+            else:
+                said.append(f"The Hub does not answer; {wish.name} will be here if it does. {instead}")
+        return said
+
+    def _pull(self, remote: Sequence[Wish]) -> None:
+        pause, left = PAUSE_S, list(remote)
+        while True:
+            left = [wish for wish in left if self._try(wish)]
+            if not left:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _try(self, wish: Wish) -> bool:
+        """Get a model, or write down why not; whether another try may help."""
+        try:
+            exhibit, error = Exhibit.read(wish.name, fetch(wish.source, revision=wish.revision)), None
+        except Exception as caught:  # whatever is wrong with one model, the others are shown
+            exhibit, error = None, caught
+            if str(error) != str(wish.error):
+                print(f"warning: {wish.name} cannot be shown: {error or type(error).__name__}", file=sys.stderr)
+        with self._changed:
+            wish.exhibit, wish.error = exhibit, error
+            self._changed.notify_all()
+        return isinstance(error, HubError)
+
+
+def pulled_bytes(repo_id: str) -> int:
+    """How much of a repository lies in the cache of the Hub's client, half a file included."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    blobs = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model") / "blobs"
+    total = 0
+    for path in blobs.glob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # renamed meanwhile
+            continue
+    return total

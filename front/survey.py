@@ -1,0 +1,182 @@
+"""The classifier as a whole: what moves pictures of one class to another, and back.
+
+What was counted over many pictures comes from the model's folder; on the sample pictures everything is really moved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylex import Direction, StylEx
+from stylex.attfind import REST, Attribute
+from stylex.images import to_pil
+from stylex.stylespace import move, move_together
+
+MOST_ATTRIBUTES = 10
+# Sample pictures of each class that every attribute is shown on; fewer where one takes long.
+PICTURES, LARGE_PICTURES, LARGE = 4, 2, 128
+
+Curve = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One sample picture without and with a move, the probability of the target, and whether the decision flips."""
+
+    before: Image.Image
+    after: Image.Image
+    prob_before: float
+    prob_after: float
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class Way:
+    """A coordinate moved on pictures of `source` towards `target`.
+
+    `found` is what AttFind measured of just that move, None where it did not keep it.
+    """
+
+    source: str
+    target: str
+    direction: Direction
+    found: Attribute | None
+    shots: list[Shot]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A class-level attribute, there and back."""
+
+    attribute: Attribute
+    there: Way
+    back: Way
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All of it for one pair of classes.
+
+    Attributes:
+        rows: best first.
+        curves: what is counted -> (k, share of the decisions that the first k attributes together change).
+        counted_on: the pictures behind the curves, in words.
+    """
+
+    source: str
+    target: str
+    rows: list[Row]
+    curves: dict[str, Curve]
+    counted_on: str
+
+
+@torch.no_grad()
+def survey(
+    model: StylEx,
+    pictures: Sequence[Path],
+    source: str,
+    target: str,
+    metrics: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Survey:
+    """What moves pictures of `source` to `target`, and back.
+
+    Args:
+        pictures: samples; those whose reconstruction the classifier calls `source` or `target` are moved.
+        metrics: what train/evaluate.py measured; without it the curve is counted on the samples.
+        progress: called with the number of pictures drawn so far and of all of them.
+    """
+    names = model.class_names
+    s = sampled(model, pictures)
+    labels = model.logits_of(s).argmax(dim=1) if len(s) else torch.zeros(0)
+    count = PICTURES if model.resolution <= LARGE else LARGE_PICTURES
+    sides = {name: s[labels == names.index(name)] for name in (source, target)}
+    found = attributes_of(model, source, target)[:MOST_ATTRIBUTES]
+    total = len(found) * sum(len(side[:count]) for side in sides.values())
+    done, rows = 0, []
+    for a in found:
+        back = Direction(1 - a.direction)
+        ways = []
+        for start, end, direction in ((source, target, a.direction), (target, source, back)):
+            shots = shots_of(model, sides[start][:count], a.index, direction, names.index(end))
+            ways.append(Way(start, end, direction, _measured(model, a.index, direction, start, end), shots))
+            done += len(shots)
+            if done:
+                progress(done, total)
+        rows.append(Row(a, *ways))
+    curves = measured_curves(metrics, len(found))
+    counted_on = f"{(metrics or {}).get('n')} held-out pictures, all classes together"
+    if not curves and found and len(sides[source]):
+        curves = {"this classifier": counted_curve(model, sides[source], found, names.index(target))}
+        counted_on = f"the {len(sides[source])} sample pictures that it calls {source}: too few for more than a hint"
+    return Survey(source, target, rows, curves, counted_on)
+
+
+def sampled(model: StylEx, pictures: Sequence[Path]) -> Tensor:
+    """Styles [N, S] of sample pictures."""
+    return torch.cat(
+        [model.styles(model.encode(model.load_images([path]))) for path in pictures] or [torch.zeros(0, 0)]
+    )
+
+
+def attributes_of(model: StylEx, source: str, target: str) -> list[Attribute]:
+    """The class-level attributes for pictures of `source`, or of every other class, towards `target`; best first."""
+    return [a for a in model.attributes if a.target == target and a.source in (source, REST)]
+
+
+def _measured(model: StylEx, index: int, direction: Direction, source: str, target: str) -> Attribute | None:
+    known = attributes_of(model, source, target)
+    return next((a for a in known if (a.index, a.direction) == (index, direction)), None)
+
+
+def shots_of(model: StylEx, s: Tensor, index: int, direction: Direction, target: int) -> list[Shot]:
+    """Each picture of s [N, S] with one coordinate moved to the end of its range."""
+    if not len(s):
+        return []
+    assert model.stats is not None
+    x, x_moved = model.synthesize(s), model.synthesize(move(s, index, direction, model.stats))
+    before, after = model.classify(x), model.classify(x_moved)
+    flipped = (before.argmax(dim=1) != target) & (after.argmax(dim=1) == target)
+    return [
+        Shot(to_pil(x[n]), to_pil(x_moved[n]), float(before[n, target]), float(after[n, target]), bool(flipped[n]))
+        for n in range(len(s))
+    ]
+
+
+def counted_curve(model: StylEx, s: Tensor, attributes: Sequence[Attribute], target: int) -> Curve:
+    """(k, share of the pictures s [N, S] that the first k attributes, moved together, bring to the target)."""
+    assert model.stats is not None
+    curve = []
+    for k in range(1, len(attributes) + 1):
+        moved = move_together(s, [(a.index, a.direction) for a in attributes[:k]], model.stats)
+        curve.append((k, float((model.logits_of(moved).argmax(dim=1) == target).float().mean())))
+    return curve
+
+
+def measured_curves(metrics: Mapping[str, Any] | None, most: int) -> dict[str, Curve]:
+    """The sufficiency that train/evaluate.py measured, up to `most` attributes; nothing of what is no such number."""
+    curves = {}
+    for name, key in (("this classifier", "sufficiency"), ("a second, independent judge", "second_sufficiency")):
+        try:
+            points = sorted((int(k), float(share)) for k, share in (metrics or {})[key].items())
+        except (KeyError, AttributeError, TypeError, ValueError):
+            continue
+        if points := [(k, share) for k, share in points if 1 <= k <= max(most, 2) and 0 <= share <= 1]:
+            curves[name] = points
+    return curves
+
+
+def limits_of(card: str | None) -> list[str]:
+    """The sentences under "Limits" on a model card, without their Markdown."""
+    found = re.search(r"^## +Limits[^\n]*\n(.*?)(?=^## |^<!--|\Z)", card or "", re.MULTILINE | re.DOTALL)
+    items = re.split(r"\n\s*\n|^\s*[-*] +", found[1] if found else "", flags=re.MULTILINE)
+    plain = [re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", item) for item in items]
+    return [text for item in plain if (text := re.sub(r"[`*]", "", " ".join(item.split())))]

@@ -1,0 +1,144 @@
+"""What the page shows of the classifier as a whole, as HTML: pure functions of a survey, a card and its numbers.
+
+Everything that comes from a model folder is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from front.survey import Row, Shot, Survey, Way, limits_of
+from front.views import PAUSE_ALL, data_uri, mark, percent, points
+from stylex.card import numbers_of
+from stylex.render import probability
+from stylex.report import COLOURS, draw_curve
+
+SMALL = 128
+
+
+def page(found: Survey, card: str | None, metrics: Mapping[str, Any] | None, classes: int) -> str:
+    """The whole of it."""
+    return attributes(found, classes) + curve(found) + limits(card) + measured(metrics)
+
+
+def attributes(found: Survey, classes: int) -> str:
+    """Each attribute on the sample pictures, there and back."""
+    source, target = escape(found.source), escape(found.target)
+    title = f"<h2>From {source} to {target}, and back</h2>"
+    if not found.rows:
+        return (
+            f"{title}<p>AttFind kept no attribute that moves pictures of {source} towards {target}. "
+            "Choose another pair, or look at a single picture.</p>"
+        )
+    rest = (
+        "" if classes == 2 else " Where it was searched on all other classes at once, the numbers are of all of them."
+    )
+    return (
+        f"<div class='sx-bar'><div>{title}<p class='quiet small'>The attributes that AttFind found over many pictures, "
+        f"best first, each shown on the same sample pictures. Numbers beside “of many” are means over the pictures of "
+        f"that search.{rest}</p></div>{PAUSE_ALL}</div>"
+        + "".join(_row(n, row) for n, row in enumerate(found.rows, start=1))
+    )
+
+
+def _row(n: int, row: Row) -> str:
+    a = row.attribute
+    title = escape(a.name) if a.name else f"{escape(a.layer)} · {a.channel}"
+    place = f" <span class='quiet small'>{escape(a.layer)} · {a.channel}</span>" if a.name else ""
+    return (
+        f"<section class='sx-row'><h3><span class='quiet'>{n}</span> {title}{place}</h3>"
+        f"<div class='sx-ways'>{_way(row.there)}{_way(row.back)}</div></section>"
+    )
+
+
+def _way(way: Way) -> str:
+    source, target = escape(way.source), escape(way.target)
+    a = way.found
+    if a is None:
+        facts = "of many: not measured, AttFind kept it for the other way alone"
+    else:
+        spread = "" if a.delta_logit_std is None else f" ± {a.delta_logit_std:.2f}"
+        seen = "" if a.visible_share is None else f", seen on {percent(a.visible_share)}"
+        facts = (
+            f"of many: <b class='number'>{percent(a.images_share)}</b> of the decisions flip, "
+            f"<span class='number'>{points(a.delta_prob)}</span>, "
+            f"<span class='number'>{a.delta_logit:+.2f}{spread}</span> logits{seen}"
+        )
+    flips = sum(shot.flipped for shot in way.shots)
+    here = f"flips {flips} of these {len(way.shots)}" if way.shots else f"no sample picture is called {source}"
+    shots = "".join(_shot(n, shot, way) for n, shot in enumerate(way.shots, start=1))
+    return (
+        f"<div><p class='small'>{source} <b>{mark(way.direction)}</b> {target}: {here}</p>"
+        f"<div class='sx-shots'>{shots}</div><p class='quiet small'>{facts}</p></div>"
+    )
+
+
+def _shot(n: int, shot: Shot, way: Way) -> str:
+    before, after, target = percent(shot.prob_before), percent(shot.prob_after), escape(way.target)
+    stills = "".join(
+        f"<img class='{name}' src='{data_uri(small(image))}' alt='{name}: {target} {number}'>"
+        for name, image, number in (("before", shot.before, before), ("after", shot.after, after))
+    )
+    flips = " <b>flips</b>" if shot.flipped else ""
+    return (
+        f"<figure class='sx-flicker' role='group' data-frame='before' "
+        f"aria-label='Sample {n} of {escape(way.source)}: {target} {before} before, {after} after'>"
+        f"<div class='sx-stills'>{stills}</div>"
+        f"<figcaption class='small number'><span>{before}</span> <span>→ {after}{flips}</span></figcaption></figure>"
+    )
+
+
+def curve(found: Survey) -> str:
+    """How many attributes it takes."""
+    if not found.curves:
+        return ""
+    legend = "".join(
+        f"<li><span style='background:{COLOURS[i % len(COLOURS)]}'></span>{escape(name)}</li>"
+        for i, name in enumerate(found.curves)
+    )
+    spoken = "; ".join(
+        f"{name}: " + ", ".join(f"{k} together {probability(share)}" for k, share in line[:5])
+        for name, line in found.curves.items()
+    )
+    return (
+        "<section class='sx-curve'><h2>How many it takes</h2><p class='quiet small'>Share of the decisions that change "
+        f"when the first attributes move together to the end of their range, on {escape(found.counted_on)}.</p>"
+        f"{draw_curve(found.curves)}<ul class='small'>{legend}</ul>"
+        f"<p class='quiet small'>{escape(spoken)}</p></section>"
+    )
+
+
+def limits(card: str | None) -> str:
+    """What its makers say that it cannot do."""
+    items = "".join(f"<li>{escape(text)}</li>" for text in limits_of(card))
+    return "<section class='sx-limits'><h2>Its limits, in the words of its card</h2>" + (
+        f"<ul>{items}</ul></section>" if items else "<p>Its card says nothing of them.</p></section>"
+    )
+
+
+def measured(metrics: Mapping[str, Any] | None) -> str:
+    """Every number that was measured of the model, to be unfolded."""
+    try:
+        numbers = numbers_of(metrics or {})
+        rows = "".join(
+            f"<tr><th scope='row'>{escape(says)}</th><td>{value:.4g}</td></tr>" for _, says, value, _ in numbers
+        )
+    except (AttributeError, TypeError, ValueError):  # of a stranger's file, that holds something else
+        rows = ""
+    if not rows:
+        return "<p class='quiet small'>Nothing has been measured of this model yet (train/evaluate.py).</p>"
+    n = escape(str((metrics or {}).get("n")))
+    return f"<details><summary>All that was measured, on {n} held-out pictures</summary><table>{rows}</table></details>"
+
+
+def small(image: Image.Image) -> Image.Image:
+    """No larger than it is shown."""
+    if max(image.size) <= SMALL:
+        return image
+    image = image.copy()
+    image.thumbnail((SMALL, SMALL))
+    return image
