@@ -84,6 +84,8 @@ def push_space(o: Options, space: str) -> str:
                 shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.part"))
             elif source.is_file():
                 shutil.copy(source, copy)
+        if o.hub_model_id:
+            name_model(Path(place) / "README.md", o.hub_model_id)
         return push(
             Path(place),
             space,
@@ -96,6 +98,15 @@ def push_space(o: Options, space: str) -> str:
             remove=[f"{name}/*" for name in SPACE if (ROOT / name).is_dir()],
             variables={"STYLEX_MODELS": pin(o.hub_model_id)} if o.hub_model_id else {},
         )
+
+
+def name_model(readme: Path, repo_id: str) -> None:
+    """Say in the front matter of a Space which model it shows, so that the Hub links the two."""
+    from huggingface_hub import SpaceCard
+
+    card = SpaceCard.load(readme)
+    card.data.models = [repo_id]
+    card.save(readme)
 
 
 def main(args: list[str] | None = None) -> None:

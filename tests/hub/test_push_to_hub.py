@@ -230,6 +230,10 @@ def test_the_space_is_one_commit_of_app_library_requirements_and_front_matter(hu
     front = yaml.safe_load(FRONT_MATTER.match(hub.text("me/demo", "README.md", kind="space"))[1])
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
     SpaceCard(hub.text("me/demo", "README.md", kind="space")).validate()
+    assert front["models"] == [NAME]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert hub.text("me/demo", "README.md", kind="space").endswith(text.split("---\n", 2)[2])
+    assert {**front, "models": None} == {**yaml.safe_load(FRONT_MATTER.match(text)[1]), "models": None}
     assert space.variables == {"STYLEX_MODELS": f"{NAME}@{hub.repo(NAME).history()[0].oid}"}
     hub.put("me/demo", "stylex/old.py", b"", kind="space")
     main(["--space", "me/demo"])
