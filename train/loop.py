@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 from tqdm import tqdm
 
@@ -51,7 +51,11 @@ class Trainer:
     ) -> None:
         self.o = o
         tracker = None if o.report_to == "none" else o.report_to
-        self.accelerator = Accelerator(mixed_precision=o.mixed_precision, log_with=tracker, project_dir=o.output)
+        # Buffers never change, so they need not be sent around before every pass.
+        handlers = [DistributedDataParallelKwargs(broadcast_buffers=False)]
+        self.accelerator = Accelerator(
+            mixed_precision=o.mixed_precision, log_with=tracker, project_dir=o.output, kwargs_handlers=handlers
+        )
         device = self.accelerator.device
         torch.manual_seed(o.seed)
         config = init.config if init else o.model_config(len(classifier.class_names))
@@ -320,12 +324,22 @@ class Trainer:
         with torch.autocast(probs.device.type, enabled=False):
             lengths = losses.path_lengths(self.bare("generator")(latent), latent)
         with torch.no_grad():
-            self.mean_path.lerp_(lengths.mean(), 0.01)
+            self.mean_path.lerp_(self.accelerator.reduce(lengths.mean(), "mean"), 0.01)
         loss = (lengths - self.mean_path).square().mean() * o.path_weight * o.path_every
         self.optimizer_g.zero_grad()
         self.accelerator.backward(loss)
+        self.average_gradients(self.optimizer_g)
         self.optimizer_g.step()
         self.log["path"] = loss.detach() / o.path_every
+
+    def average_gradients(self, optimizer: Any) -> None:
+        """Over all processes, after a backward pass that did not go through the wrapper that would have done it."""
+        if self.accelerator.num_processes == 1:
+            return
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        mean = self.accelerator.reduce(torch.cat([grad.flatten() for grad in grads]), "mean")
+        for grad, part in zip(grads, mean.split([grad.numel() for grad in grads]), strict=True):
+            grad.copy_(part.view_as(grad))
 
 
 def agree(trainer: Trainer, *wishes: bool) -> list[bool]:

@@ -5,6 +5,7 @@ accelerate launch train/train.py --config train/configs/leaves.yaml
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from dataclasses import asdict, dataclass
@@ -191,6 +192,12 @@ def resumed(state: dict[str, Any], o: Options) -> str:
     return f"resumed at {state['nimg']} pictures" + (f"; changed: {', '.join(changed)}" if changed else "")
 
 
+def alone_by_mistake() -> bool:
+    """Whether this is the one process that `accelerate launch --cpu` starts however many it was asked for."""
+    env = os.environ
+    return env.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_PORT" in env and "WORLD_SIZE" not in env
+
+
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a StylEx on a folder of pictures and a classifier.", args)
     run = Path(o.output)
@@ -204,6 +211,12 @@ def main(args: list[str] | None = None) -> None:
         raise ConfigError(
             f"{o.init_from} is a model of {init.resolution} px for {', '.join(init.class_names)}; "
             f"this run is of {o.resolution} px for {', '.join(classifier.class_names)}"
+        )
+    if alone_by_mistake():
+        print(
+            "warning: `accelerate launch --cpu` starts one process, whatever --num_processes says. For more: "
+            "ACCELERATE_USE_CPU=true torchrun --nproc_per_node N train/train.py …",
+            file=sys.stderr,
         )
     order = torch.randperm(len(val_part), generator=torch.Generator().manual_seed(0))
     trainer = Trainer(o, classifier, judge, init)
