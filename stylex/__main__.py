@@ -20,6 +20,7 @@ def main(args: list[str] | None = None) -> int:
         "--model", required=True, help="a model folder, or a Hub repository such as someone/stylex-leaves"
     )
     explain.add_argument("--revision", help="branch, tag or commit of the repository")
+    explain.add_argument("--classifier", help="the classifier of a model that could not be saved with it")
     explain.add_argument("--target", help="the class to move towards; the runner-up if left out")
     explain.add_argument("--top-k", type=int, default=5, help="how many attributes (default %(default)s)")
     explain.add_argument("--strategy", choices=get_args(Strategy), default="independent", help="default %(default)s")
@@ -29,7 +30,7 @@ def main(args: list[str] | None = None) -> int:
     explain.add_argument("--output", default="out", help="folder for pictures and numbers (default %(default)s)")
     o = parser.parse_args(args)
     try:
-        model = StylEx.from_pretrained(o.model, revision=o.revision)
+        model = StylEx.from_pretrained(o.model, revision=o.revision, classifier=o.classifier)
         found = model.explain(o.image, target=o.target, top_k=o.top_k, strategy=o.strategy, shift=o.shift)
     except (ValueError, OSError) as error:  # ImageError and ModelError are ValueErrors
         print(f"error: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,12 @@ from .hub import fetch
 
 MAX_INPUT = 1024
 LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
+# What a network returns: one logit for each class, of which softmax makes probabilities (of a single one, sigmoid); one
+# logit for each class with a sigmoid of its own; or the probabilities themselves.
+Outputs = Literal["logits", "sigmoid", "probabilities"]
 MAX_ARGUMENT = 2**16  # larger than any width, depth or side of a network
+WRAPPED = "callable"  # where a library stands, for a network or function that nobody else can build
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Arguments by which a library would fetch somebody else's weights or code while it builds a network.
 FETCHING = re.compile(r"(^|_)(pretrained|weights|checkpoint|backbone|auto_map|remote|url|file|hub|repo)(_|$)")
 
@@ -81,6 +86,8 @@ class ClassifierConfig:
         arguments: keyword arguments of the architecture.
         mean, std: per channel, of pictures in [0, 1].
         temperature: the logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+        outputs: what the network returns. Probabilities of several classes, and independent sigmoids, are brought to a
+            sum of one.
     """
 
     class_names: tuple[str, ...]
@@ -91,8 +98,11 @@ class ClassifierConfig:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     temperature: float = 1.0
+    outputs: Outputs = "logits"
 
     def __post_init__(self) -> None:
+        if self.outputs not in get_args(Outputs):
+            raise ClassifierError(f"outputs is {self.outputs!r}; use one of {', '.join(get_args(Outputs))}")
         for name in ("class_names", "mean", "std"):
             value = getattr(self, name)
             if not isinstance(value, (list, tuple)):
@@ -146,28 +156,46 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, 3, H, W] in [-1, 1] -> logits [N, K]."""
+        return self.to_logits(self.outputs_of(x)) / self.config.temperature
+
+    def outputs_of(self, x: Tensor) -> Tensor:
+        """x [N, 3, H, W] in [-1, 1] -> what the network returns, unchecked."""
         size = self.config.resolution
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             if x.shape[-2:] != (size, size):
                 x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-            logits = self._logits(self.network(((x + 1) / 2 - self.mean) / self.std))
-        return logits / self.config.temperature
-
-    def probs(self, x: Tensor) -> Tensor:
-        return self(x).softmax(dim=1)
-
-    def _logits(self, output: Any) -> Tensor:
-        """The logits of what a library returns: a tensor, an object with `.logits`, or a tuple that begins with one."""
+            output = self.network(((x + 1) / 2 - self.mean) / self.std)
+        # A library may return an object with `.logits`, or a tuple that begins with them.
         output = getattr(output, "logits", output)
         if isinstance(output, (tuple, list)):
             output = output[0] if output else None
         if not isinstance(output, Tensor):
             raise ClassifierError(f"the classifier returned {type(output).__name__}; it must return logits [N, K]")
+        return output.float()
+
+    def probs(self, x: Tensor) -> Tensor:
+        return self(x).softmax(dim=1)
+
+    @property
+    def portable(self) -> bool:
+        """Whether `save_classifier` can write it so that another machine can build it again."""
+        return self.config.library in LIBRARIES and isinstance(self.network, nn.Module)
+
+    def to_logits(self, output: Tensor) -> Tensor:
+        """Outputs of the network, whatever `outputs` says they are -> logits [N, K] whose softmax the probabilities
+        are."""
+        kind = self.config.outputs
         if output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1):
-            # One sigmoid output z: the softmax of (0, z) gives the same two probabilities.
+            # One sigmoid output z: the softmax of (0, z) gives the same two probabilities. A probability that was
+            # rounded to 0 or 1 is as sure as the last one before it.
             z = output.reshape(-1, 1)
+            z = z.logit(eps=2**-24) if kind == "probabilities" else z
             output = torch.cat([torch.zeros_like(z), z], dim=1)
+        elif kind == "sigmoid":
+            output = F.logsigmoid(output)
+        elif kind == "probabilities":
+            output = output.clamp(min=torch.finfo(output.dtype).tiny).log()
         if output.ndim != 2 or output.shape[1] != len(self.config.class_names):
             raise ClassifierError(
                 f"the classifier returned shape {tuple(output.shape)}; with class names "
@@ -206,7 +234,9 @@ class Classifier(nn.Module):
         return load_classifier(folder).to(device)
 
     def config_dict(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+        """What config.json holds. Logits go without saying, as in the folders that were written before `outputs`."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+        return {k: v for k, v in values.items() if (k, v) != ("outputs", "logits")}
 
 
 def wrap(
@@ -214,18 +244,20 @@ def wrap(
     class_names: Sequence[str],
     resolution: int,
     *,
-    mean: Sequence[float] = (0.485, 0.456, 0.406),
-    std: Sequence[float] = (0.229, 0.224, 0.225),
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
     temperature: float = 1.0,
+    outputs: Outputs = "logits",
 ) -> Classifier:
     """Any network or callable [N, 3, R, R] -> logits as a `Classifier`; the defaults are ImageNet's statistics.
 
-    A classifier wrapped like this explains in memory. To save or push it with a StylEx, build it with `build` so that
-    another machine knows how to make the same network.
+    A StylEx saves what it knows of a classifier wrapped like this, but not the classifier: whoever loads it has to give
+    the same one again. Built with `build`, it is saved with the model, and another machine can make the same network.
     """
     names = tuple(class_names)
     return Classifier(
-        network, ClassifierConfig(names, resolution, "callable", "", None, tuple(mean), tuple(std), temperature)
+        network,
+        ClassifierConfig(names, resolution, WRAPPED, "", None, tuple(mean), tuple(std), temperature, outputs),
     )
 
 
@@ -360,11 +392,12 @@ def save_classifier(classifier: Classifier, folder: str | Path) -> None:
     Raises:
         ClassifierError: for a wrapped callable, which no other machine could rebuild.
     """
-    if classifier.config.library not in LIBRARIES or not isinstance(classifier.network, nn.Module):
+    if not classifier.portable:
         raise ClassifierError(
             "this classifier is a wrapped callable, which cannot be saved; build it with stylex.classifier.build "
             f"from one of {', '.join(LIBRARIES)} and load its weights into .network"
         )
+    assert isinstance(classifier.network, nn.Module)
     folder = Path(folder)
     save_weights(classifier.network, folder / "model.safetensors")
     write_json(folder / "config.json", classifier.config_dict())

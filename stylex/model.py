@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
+from .adopt import NOT_SHARED, Network, is_reference, load_reference, save_reference
 from .attfind import REST, Attribute, Edits, EditsOf
 from .card import addressed, model_card
 from .classifier import Classifier, load_classifier, save_classifier
@@ -209,6 +210,7 @@ class StylEx:
         cache_dir: str | Path | None = None,
         device: str | torch.device = "cpu",
         local_files_only: bool = False,
+        classifier: str | Network | None = None,
     ) -> StylEx:
         """Load a model from a folder or from the Hub.
 
@@ -216,6 +218,8 @@ class StylEx:
             source: a folder, or a repository such as "someone/stylex-leaves".
             revision: branch, tag or commit of the repository; pin one where nothing may change under you.
             subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
+            classifier: the classifier of a model that could not be saved with it: the network, or the name of a program
+                that makes it, which is run; see `adopt.network_of`. Other models bring theirs.
 
         Raises:
             ModelError: naming the file, the key and the way out.
@@ -230,13 +234,19 @@ class StylEx:
         )
         path = folder / "config.json"
         config, components = _read_config(path)
-        parts: dict[str, Any] = {n: load_classifier(folder / n) for n in CLASSIFIERS if n in components}
-        for name, classifier in parts.items():
-            if len(classifier.class_names) != config.num_classes:
+        parts: dict[str, Any] = {}
+        for name in (n for n in CLASSIFIERS if n in components):
+            if name == "classifier" and is_reference(folder / name):
+                parts[name] = load_reference(folder / name, classifier)
+            else:
+                parts[name] = load_classifier(folder / name)
+            if len(names := parts[name].class_names) != config.num_classes:
                 raise ModelError(
                     f"{path}: num_classes is {config.num_classes}, but {name}/config.json names "
-                    f"{len(classifier.class_names)} classes: {', '.join(classifier.class_names)}"
+                    f"{len(names)} classes: {', '.join(names)}"
                 )
+        if classifier is not None and parts["classifier"].portable:
+            raise ModelError(f"{folder} holds its own classifier; leave the other one out")
         for name, kind in COMPONENTS.items():
             if name in components:
                 parts[name] = kind.from_file(config, folder / name / "model.safetensors")
@@ -253,12 +263,17 @@ class StylEx:
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the folder that `from_pretrained` reads.
 
+        Of a classifier that cannot be saved (a wrapped callable, TorchScript) it holds what is known of it and how it
+        answers; `from_pretrained` has to be given the same one.
+
         A README.md is left as it is unless `card` is set; and one that somebody edited, unless `card` is edited, too.
         """
         folder = Path(folder)
         parts = {n: getattr(self, n) for n in (*COMPONENTS, *CLASSIFIERS) if getattr(self, n) is not None}
         for name, part in parts.items():
-            if name in CLASSIFIERS:
+            if name == "classifier" and not part.portable:
+                save_reference(part, folder / name)
+            elif name in CLASSIFIERS:
                 save_classifier(part, folder / name)
             else:
                 part.save_pretrained(folder / name)
@@ -301,7 +316,10 @@ class StylEx:
 
         Raises:
             HubError: one sentence with the way out. The repository is then as it was.
+            ModelError: if the classifier cannot be saved.
         """
+        if not self.classifier.portable:
+            raise ModelError(NOT_SHARED)
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             card = addressed(self.card, repo_id) if self.card is not None else model_card(self, repo_id)

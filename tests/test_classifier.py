@@ -88,6 +88,38 @@ def test_one_sigmoid_output_becomes_two_classes(shape, x):
     assert classifier(x).shape == (3, 2)
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_one_probability_becomes_two(shape, x):
+    p = torch.tensor([0.1, 0.5, 0.999])
+    classifier = wrap(lambda x: p.reshape(shape), NAMES, 16, outputs="probabilities")
+    torch.testing.assert_close(classifier.probs(x), torch.stack([1 - p, p], dim=1))
+
+
+def test_probabilities_of_several_classes_are_the_softmax_of_their_logarithms(x):
+    p = torch.tensor([[0.2, 0.3, 0.5]]).expand(3, 3)
+    classifier = wrap(lambda x: p, ["a", "b", "c"], 16, outputs="probabilities")
+    torch.testing.assert_close(classifier.probs(x), p)
+    independent = wrap(lambda x: p * 1.5, ["a", "b", "c"], 16, outputs="probabilities")
+    torch.testing.assert_close(independent.probs(x), p)  # brought to a sum of one
+
+
+def test_one_sigmoid_for_each_class_is_brought_to_a_sum_of_one(x):
+    z = torch.tensor([[-2.0, 0.0, 3.0]]).expand(3, 3)
+    classifier = wrap(lambda x: z, ["a", "b", "c"], 16, outputs="sigmoid")
+    torch.testing.assert_close(classifier.probs(x), z.sigmoid() / z.sigmoid().sum(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(("value", "outputs"), [(0.0, "probabilities"), (1.0, "probabilities"), (-200.0, "sigmoid")])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_classifier_that_is_quite_sure_still_has_finite_logits_and_gradients(value, outputs, count, x):
+    x.requires_grad_()
+    classifier = wrap(lambda x: x[:, :count, 0, 0] * 0 + value, NAMES, 16, outputs=outputs)
+    logits = classifier(x)
+    assert torch.isfinite(logits).all()
+    (gradient,) = torch.autograd.grad(logits.sum(), x)
+    assert torch.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize(
     "pack",
     [
@@ -200,6 +232,13 @@ def test_built_saved_and_loaded_it_says_the_same(library, x, tmp_path):
     assert sorted(p.name for p in (tmp_path / "first").iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_what_the_outputs_are_travels_too_and_logits_go_without_saying(tmp_path):
+    save_classifier(small(outputs="sigmoid"), tmp_path / "sigmoid")
+    assert load_classifier(tmp_path / "sigmoid").config.outputs == "sigmoid"
+    save_classifier(small(), tmp_path / "logits")
+    assert "outputs" not in json.loads((tmp_path / "logits" / "config.json").read_text())
+
+
 def test_a_number_too_large_for_half_precision_is_kept(tmp_path):
     """A running variance may be; stored as infinity it would make the file useless."""
     classifier = small()
@@ -254,6 +293,7 @@ def test_a_wrapped_callable_explains_but_cannot_be_saved_and_says_so(network, x,
         ({"temperature": float("nan")}, "std and temperature must be above zero"),
         ({"temperature": float("inf")}, "std and temperature must be above zero"),
         ({"temperature": "hot"}, "std and temperature must be above zero"),
+        ({"outputs": "odds"}, "outputs is 'odds'; use one of logits, sigmoid, probabilities"),
         ({"colour": 1}, "unknown key colour"),
     ],
 )

@@ -90,6 +90,8 @@ def test_leaves_are_leaves(name):
         ("discriminator", {"component", "config", "layers"}),
         ("component", {"config", "files", "hub"}),
         ("classifier", {"files", "hub"}),
+        ("architectures", {"classifier", "files"}),
+        ("adopt", {"architectures", "classifier", "files"}),
         ("perceptual", {"classifier"}),
         ("card", {"files", "metrics"}),
         ("hub", {"files"}),

@@ -38,6 +38,7 @@ class Options:
         about: Markdown of what cannot be measured, see `stylex.card.model_card`: data, licence, training, limits.
         output: folder to write.
         samples: reconstructions of each class.
+        classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Options:
     about: str
     output: str
     samples: int = 6
+    classifier: str | None = None
 
 
 FLICKERS = 3  # attributes of a picture that move on the card
@@ -108,7 +110,7 @@ def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, s
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Make a folder to ship from a trained model.", args)
     output = Path(o.output)
-    model = StylEx.from_pretrained(o.model)
+    model = StylEx.from_pretrained(o.model, classifier=o.classifier)
     if model.stats is None or not model.attributes:
         raise ModelError(f"{o.model} has no attributes yet; run train/find_attributes.py on it first")
     if not Path(o.about).is_file():

@@ -43,6 +43,7 @@ class Options:
         shift: how far attributes move; report other values beside 1, never instead of it.
         batch_size: pictures per pass.
         seed: of the choice of pictures for retrieval.
+        classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Options:
     shift: float = 1.0
     batch_size: int = 64
     seed: int = 0
+    classifier: str | None = None
 
 
 def revision_of(model: StylEx) -> str:
@@ -162,7 +164,7 @@ def interventions(
 
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Measure a model on pictures it was not trained on.", args)
-    model = StylEx.from_pretrained(o.model)
+    model = StylEx.from_pretrained(o.model, classifier=o.classifier)
     pictures = load_pictures(o.data, model.resolution, o.split, model.class_names)
     numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed)
     write_json(Path(o.output), numbers)

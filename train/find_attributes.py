@@ -82,6 +82,7 @@ class Options:
         report: write report.html beside what is measured, with pictures, curves and how certain each rank is.
         shard: i/n computes only the i-th of n parts, i from 0 to n - 1, for a job array; the last one to finish, or a
             run without it, ranks. Empty for all, or this process's part under accelerate launch.
+        classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
 
     model: str
@@ -108,6 +109,7 @@ class Options:
     shard_size: int = 8
     report: bool = True
     shard: str = ""
+    classifier: str | None = None
 
 
 # Pictures.
@@ -283,7 +285,7 @@ def prepare(o: Options) -> tuple[StylEx, Searched, Jobs]:
             f"{o.model} is not a folder, and what is found is written into the model's folder; download it first: "
             f"hf download {o.model} --local-dir FOLDER"
         )
-    model = StylEx.from_pretrained(o.model)
+    model = StylEx.from_pretrained(o.model, classifier=o.classifier)
     if torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit
         model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")

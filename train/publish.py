@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from stylex.adopt import NOT_SHARED, is_reference
 from stylex.card import addressed, model_card
 from stylex.explain import Explanation
-from stylex.files import is_sealed, read_json, read_text, write_json, write_text
+from stylex.files import ModelError, is_sealed, read_json, read_text, write_json, write_text
 from stylex.hub import push
 from stylex.images import to_pil
 from stylex.model import OWN_FILES, StylEx
@@ -52,6 +53,8 @@ def copy_model(folder: Path, place: Path) -> Path:
 
 def publish_copy(copy: Path, repo_id: str, *, about: str = "", **options: Any) -> str:
     """Write the card into a copy of a model folder, and push it."""
+    if is_reference(copy / "classifier"):
+        raise ModelError(NOT_SHARED)
     model = StylEx.from_pretrained(copy)
     card = copy / "README.md"
     if card.is_file() and not (about and is_sealed(read_text(card))):

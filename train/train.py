@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex.classifier import ClassifierError, load_classifier
+from stylex.adopt import NOT_SHARED, adopt, is_reference
+from stylex.classifier import Classifier, ClassifierError, Outputs, load_classifier
 from stylex.config import ConfigError, ModelConfig
 from stylex.files import ModelError, write_json
 from stylex.hub import REPO_ID
@@ -48,7 +49,17 @@ class Options:
             with a table labels.csv of its pictures, or the table; a zip of any of these; or a dataset of the Hub, such
             as hf://datasets/me/name. docs/data.md tells more. A fixed part is held out for the reports.
         output: folder of the run: checkpoints, sheets, log.jsonl, and model/, the averaged networks.
-        classifier: folder of the classifier to explain; if it has a sub-folder judge, that is the second judge.
+        classifier: the classifier to explain: a folder of train/train_classifier.py; torchvision:NAME or timm:NAME with
+            classifier_weights; timm:FOLDER or transformers:FOLDER; a TorchScript file; or package.module:function,
+            which returns a network. The last two are programs, and no model holds them. docs/data.md tells more.
+        classifier_weights: safetensors file of an architecture's weights.
+        class_names: what the outputs of the classifier are called, in their order: a list, names with commas between
+            them, or a text file with one in each line.
+        classifier_resolution: side of the pictures that it reads.
+        classifier_mean: of each channel of pictures in [0, 1]; ImageNet's if nothing says otherwise.
+        classifier_std: the same.
+        classifier_outputs: logits, probabilities, or sigmoid (logits of one sigmoid for each class).
+        judge: folder of a second classifier for the reports; by default the sub-folder judge of the first.
         resolution: side of the generated pictures; one of the presets.
         channels: generator channels from 4x4 up, instead of the preset's.
         trunk_channels: the same for encoder and discriminator.
@@ -107,6 +118,13 @@ class Options:
     data: str
     output: str
     classifier: str
+    classifier_weights: str | None = None
+    class_names: list[str] | str | None = None
+    classifier_resolution: int | None = None
+    classifier_mean: list[float] | None = None
+    classifier_std: list[float] | None = None
+    classifier_outputs: Outputs | None = None
+    judge: str | None = None
     resolution: int = 64
     channels: list[int] | None = None
     trunk_channels: list[int] | None = None
@@ -185,6 +203,35 @@ class Options:
         return ModelConfig.preset(self.resolution, num_classes, **{k: v for k, v in changes.items() if v is not None})
 
 
+def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
+    """The classifier to explain, and the second judge."""
+    classifier = adopt(
+        o.classifier,
+        weights=o.classifier_weights,
+        class_names=o.class_names,
+        resolution=o.classifier_resolution,
+        mean=o.classifier_mean,
+        std=o.classifier_std,
+        outputs=o.classifier_outputs,
+    )
+    if o.push_to_hub and not classifier.portable:
+        raise ConfigError(f"{o.classifier}: {NOT_SHARED}")
+    own = Path(o.classifier) / "judge"
+    folder = Path(o.judge) if o.judge else own if own.is_dir() else None
+    judge = load_classifier(folder) if folder else None
+    if judge and judge.class_names != classifier.class_names:
+        raise ConfigError(
+            f"the judge {folder} names {', '.join(judge.class_names)}, the classifier "
+            f"{', '.join(classifier.class_names)}; they must be the same"
+        )
+    return classifier, judge
+
+
+def initial(folder: str, classifier: Classifier) -> StylEx:
+    """The model to start from; if it came without its classifier, it has to be this one."""
+    return StylEx.from_pretrained(folder, classifier=classifier if is_reference(Path(folder) / "classifier") else None)
+
+
 def resumed(state: dict[str, Any], o: Options) -> str:
     """Where a run goes on, and which options are others than they were: most may change, and none does so unseen."""
     before, now = state["options"], asdict(o)
@@ -202,11 +249,10 @@ def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a StylEx on a folder of pictures and a classifier.", args)
     run = Path(o.output)
     require_tracker(o.report_to)
-    classifier = load_classifier(o.classifier)
-    judge = load_classifier(Path(o.classifier) / "judge") if (Path(o.classifier) / "judge").is_dir() else None
+    classifier, judge = classifiers(o)
     train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
     val_part = load_pictures(o.data, o.resolution, "val", classifier.class_names)
-    init = StylEx.from_pretrained(o.init_from) if o.init_from else None
+    init = initial(o.init_from, classifier) if o.init_from else None
     if init and (init.resolution, init.class_names) != (o.resolution, classifier.class_names):
         raise ConfigError(
             f"{o.init_from} is a model of {init.resolution} px for {', '.join(init.class_names)}; "

@@ -163,7 +163,7 @@ def test_an_error_is_one_sentence_and_no_stack_trace(launch, pictures, tmp_path)
     process = launch(tmp_path, *args, by=())
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert f"error: {tmp_path / 'nothing' / 'config.json'} is missing" in said
+    assert f"error: {tmp_path / 'nothing'} is no classifier: use the folder of one, torchvision:NAME" in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
 
