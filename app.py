@@ -24,6 +24,7 @@ from front.endpoints import MAX_TOP_K, Endpoints
 from front.guard import MAX_UPLOAD_MB, Guard
 from front.handlers import Handlers
 from front.models import Shelf, wishes
+from front.picture_file import PictureFile
 from front.replies import KNOB_END, TOP_K
 from stylex import ModelError
 from stylex.explain import Strategy
@@ -82,7 +83,7 @@ def build_app(shelf: Shelf) -> gr.Blocks:
             with gr.Row(elem_classes="sx-columns"):
                 with gr.Column(scale=4, min_width=300):
                     sampler = gr.HTML(elem_classes="sx", js_on_load=ON_SAMPLE)
-                    upload = gr.File(
+                    upload = PictureFile(
                         label="Your own picture", show_label=False, file_types=["image"], height=64, elem_id="sx-upload"
                     )
                     answer = gr.HTML(elem_classes="sx", elem_id="sx-answer")
@@ -173,7 +174,11 @@ def build_app(shelf: Shelf) -> gr.Blocks:
 def add_endpoints(do: Endpoints) -> None:
     """What programs may call; the components say what goes in and comes out, and no visitor sees them."""
     with gr.Column(visible=False):
-        image, towards, model = gr.File(label="image"), gr.Textbox("", label="target"), gr.Textbox("", label="model")
+        image, towards, model = (
+            PictureFile(label="image"),
+            gr.Textbox("", label="target"),
+            gr.Textbox("", label="model"),
+        )
         how = gr.Dropdown(list(get_args(Strategy)), value="independent", label="strategy")
         count = gr.Number(TOP_K, label="top_k", precision=0, minimum=1, maximum=MAX_TOP_K)
         moves, numbers, result = gr.JSON(label="moves"), gr.JSON(label="numbers"), gr.File(label="file")
@@ -203,6 +208,7 @@ def launch_options() -> dict[str, Any]:
         "js": (FRONT / "flicker.js").read_text(encoding="utf-8"),
         "max_file_size": f"{MAX_UPLOAD_MB}mb",  # stylex.images limits the pixels
         "max_threads": THREADS,
+        "enable_monitoring": False,
         "state_session_capacity": MAX_VISITORS,
         "app_kwargs": {"middleware": [Middleware(Guard)]},
         "footer_links": ["api"],

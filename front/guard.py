@@ -32,11 +32,15 @@ CLOSED = re.compile(r"/(proxy=|deep_link|monitoring|process_recording|file[=/]+[
 
 
 class Refused(Exception):
-    """An answer for the visitor: a status and one sentence."""
+    """An answer for the visitor: a status and one sentence.
 
-    def __init__(self, status: int, sentence: str) -> None:
+    `most_to_read`: bytes of the request to take and forget first, since most clients listen only when they have spoken.
+    """
+
+    def __init__(self, status: int, sentence: str, most_to_read: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
+        self.most_to_read = most_to_read
 
 
 class Guard:
@@ -62,6 +66,8 @@ class Guard:
             if scope["method"] not in ("GET", "HEAD", "OPTIONS", "DELETE"):
                 receive = await self._checked(path, scope, receive)
         except Refused as refused:
+            if refused.most_to_read:
+                await throw_away(receive, refused.most_to_read)
             # The rest of a body that nobody reads must not be taken for the next request.
             answer = PlainTextResponse(str(refused), refused.status, {"Connection": "close"})
             await answer(scope, receive, send)
@@ -80,7 +86,7 @@ class Guard:
         if path.startswith("/mcp"):
             most = 2 * MAX_UPLOAD_MB * MB
         if int(length) > most:
-            raise Refused(413, f"That is more than {most // MB} MB; send a smaller picture.")
+            raise Refused(413, f"That is more than {most // MB} MB; send a smaller picture.", 5 * MAX_UPLOAD_MB * MB)
         if upload:
             if await run_sync(kept_bytes, Path(get_upload_folder())) > MAX_KEPT_MB * MB:
                 raise Refused(507, "There are too many pictures here at the moment; come back in an hour.")
@@ -105,6 +111,15 @@ async def read(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+async def throw_away(receive: Receive, most: int) -> None:
+    """Take a body without keeping it, until it ends or is longer than `most` bytes."""
+    while most > 0:
+        message = await receive()
+        most -= len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
