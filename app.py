@@ -24,7 +24,7 @@ from front.endpoints import MAX_TOP_K, Endpoints
 from front.guard import MAX_UPLOAD_MB, Guard
 from front.handlers import Handlers
 from front.models import Shelf, wishes
-from front.picture_file import PictureFile
+from front.picture_file import picture_file
 from front.replies import KNOB_END, TOP_K
 from stylex import ModelError
 from stylex.explain import Strategy
@@ -83,7 +83,7 @@ def build_app(shelf: Shelf) -> gr.Blocks:
             with gr.Row(elem_classes="sx-columns"):
                 with gr.Column(scale=4, min_width=300):
                     sampler = gr.HTML(elem_classes="sx", js_on_load=ON_SAMPLE)
-                    upload = PictureFile(
+                    upload = picture_file(
                         label="Your own picture", show_label=False, file_types=["image"], height=64, elem_id="sx-upload"
                     )
                     answer = gr.HTML(elem_classes="sx", elem_id="sx-answer")
@@ -175,7 +175,7 @@ def add_endpoints(do: Endpoints) -> None:
     """What programs may call; the components say what goes in and comes out, and no visitor sees them."""
     with gr.Column(visible=False):
         image, towards, model = (
-            PictureFile(label="image"),
+            picture_file(label="image"),
             gr.Textbox("", label="target"),
             gr.Textbox("", label="model"),
         )

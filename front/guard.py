@@ -142,7 +142,8 @@ def file_paths(value: Any) -> list[str]:
     Raises:
         ValueError: if it is nested deeper than any request of ours.
     """
-    found, level = [], [value]
+    found: list[str] = []
+    level = [value]
     for _ in range(MAX_DEPTH):
         if not level:
             return found

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from gradio import File
-from gradio.components.file import FileData, ListFiles
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
 
 
-class PictureFile(File):
+def picture_file(**options: Any) -> gr.File:
     """A gr.File that hands on where the picture lies and leaves the rest to stylex.images.
 
-    Gradio's own judges a file by its name, in words for programmers, and leaves an empty file behind each time.
+    Gradio's own judges a file by its name, in words for programmers, and leaves an empty file behind each time. It is
+    not a subclass: for one, gradio would write a file of types beside this one.
     """
+    box = gr.File(**options)
+    box.preprocess = path_of  # type: ignore[method-assign]
+    return box
 
-    is_template = True  # on the page it is a gr.File
 
-    def preprocess(self, payload: ListFiles | FileData | None) -> str | None:
-        return payload.path if isinstance(payload, FileData) else None
+def path_of(payload: Any) -> str | None:
+    return payload.path if isinstance(payload, FileData) else None
