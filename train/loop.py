@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,8 @@ NETWORKS = ("generator", "mapping", "encoder", "discriminator")
 AVERAGED = ("generator", "mapping", "encoder")
 # Beside the progress bar.
 SHOWN = ("l1", "kl", "kl_swap", "g_adv", "d")
+# The weights that mean something for the classes of one model alone.
+READS_CLASSES = {"generator": {"affine.class_weight"}, "discriminator": {"out.weight", "out.bias"}}
 
 
 class Trainer:
@@ -58,7 +60,8 @@ class Trainer:
         )
         device = self.accelerator.device
         torch.manual_seed(o.seed)
-        config = init.config if init else o.model_config(len(classifier.class_names))
+        classes = len(classifier.class_names)
+        config = replace(init.config, num_classes=classes) if init else o.model_config(classes)
         self.config: ModelConfig = config
         self.classifier = classifier.to(device)
         self.judge = judge.to(device) if judge else None
@@ -71,7 +74,10 @@ class Trainer:
         }
         for name in NETWORKS:
             if init is not None and getattr(init, name) is not None:
-                built[name].load_state_dict(getattr(init, name).state_dict())
+                weights = getattr(init, name).state_dict()
+                if init.class_names != classifier.class_names:
+                    weights |= {k: v for k, v in built[name].state_dict().items() if k in READS_CLASSES.get(name, ())}
+                built[name].load_state_dict(weights)
             built[name].to(device, memory_format=torch.channels_last)
         self.ema: dict[str, EMA[Any]] = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
         adam = partial(torch.optim.Adam, betas=(0.0, 0.99), fused=True)

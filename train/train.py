@@ -68,7 +68,8 @@ class Options:
         decay_kimg: over the last so many of them the learning rates fall to 0; 0 keeps them.
         max_minutes: stop after so many minutes, with a checkpoint. 0 = no limit.
         resume: latest, none, or a checkpoint folder.
-        init_from: start from the weights of this model folder, with fresh optimisers.
+        init_from: start from the weights of this model folder or repository, with fresh optimisers. Of a model with
+            other classes, what reads them starts afresh; the rest still knows how to see and draw.
         batch_size: pictures per process and step.
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
@@ -253,11 +254,8 @@ def main(args: list[str] | None = None) -> None:
     train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
     val_part = load_pictures(o.data, o.resolution, "val", classifier.class_names)
     init = initial(o.init_from, classifier) if o.init_from else None
-    if init and (init.resolution, init.class_names) != (o.resolution, classifier.class_names):
-        raise ConfigError(
-            f"{o.init_from} is a model of {init.resolution} px for {', '.join(init.class_names)}; "
-            f"this run is of {o.resolution} px for {', '.join(classifier.class_names)}"
-        )
+    if init and init.resolution != o.resolution:
+        raise ConfigError(f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px")
     if alone_by_mistake():
         print(
             "warning: `accelerate launch --cpu` starts one process, whatever --num_processes says. For more: "

@@ -6,10 +6,11 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
-from small import assert_same
+from small import assert_same, tiny_classifier
 from torch import Tensor
 
 from stylex import StylEx, losses
@@ -464,3 +465,22 @@ def test_the_classification_loss_comes_in_slowly(make_trainer, x):
     for nimg, share in ((0, 0.0), (500, 0.5), (1000, 1.0), (2000, 1.0)):
         (loss, kl), (without, _) = total[1.0, nimg], total[0.0, nimg]
         torch.testing.assert_close(loss - without, share * kl)
+
+
+@pytest.mark.parametrize("names", [("plain", "striped"), ("one", "two", "three")], ids=["as many", "more"])
+def test_from_a_model_of_other_classes_all_is_taken_but_what_reads_them(make_trainer, names):
+    init = make_trainer(seed=1).model()
+    with torch.no_grad():
+        init.generator.affine.class_weight.normal_()
+    o = replace(make_trainer().o, output="")
+    trainer = Trainer(o, tiny_classifier(names), None, init)
+    assert trainer.config == replace(init.config, num_classes=len(names))
+    for name in NETWORKS:
+        given = dict(getattr(init, name).named_parameters())
+        for key, weight in trainer.bare(name).named_parameters():
+            reads = (name, key) in {("generator", "affine.class_weight"), ("discriminator", "out.weight")}
+            if reads:
+                assert weight.shape != given[key].shape or not torch.equal(weight, given[key])
+            elif key != "out.bias" or name != "discriminator":
+                assert torch.equal(weight, given[key]), f"{key} of the {name}"
+    assert not trainer.bare("generator").affine.class_weight.any()

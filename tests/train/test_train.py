@@ -194,11 +194,9 @@ def test_init_from_starts_at_a_model_folder(start, tmp_path):
             torch.testing.assert_close(b, a)
 
 
-def test_init_from_a_model_of_another_size_or_of_other_classes_is_refused(start, tiny_model, tmp_path):
+def test_init_from_a_model_of_another_size_is_refused(start, tiny_model, tmp_path):
     folder = tiny_model.save_pretrained(tmp_path / "tiny")
-    with pytest.raises(
-        ConfigError, match="is a model of 16 px for plain, spotted; this run is of 32 px for plain, spotted"
-    ):
+    with pytest.raises(ConfigError, match="is a model of 16 px; this run is of 32 px"):
         start(init_from=folder)
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match="is missing"):
