@@ -36,6 +36,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/attfind.md",
     "docs/data.md",
+    "docs/deploy.md",
     "stylex/card.md",
     "train/configs/leaves-about.md",
 )
