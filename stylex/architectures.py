@@ -71,16 +71,18 @@ def _config(
 
 
 def from_timm(folder: Path, given: dict[str, Any]) -> Classifier:
-    """A folder with the config.json of timm and model.safetensors."""
+    """A folder with the config.json of timm and its weights."""
     values = read_json(folder / "config.json")
     if not isinstance(values.get("architecture"), str):
         raise ClassifierError(f"{folder / 'config.json'} names no architecture; timm writes one")
     how = values.get("pretrained_cfg") or {}
-    known = {"class_names": values.get("label_names"), "mean": how.get("mean"), "std": how.get("std")}
+    arguments = {k: v for k, v in (values.get("model_args") or {}).items() if k != "num_classes"}
+    known = {"class_names": _in_order(values.get("label_names")), "mean": how.get("mean"), "std": how.get("std")}
     known["resolution"] = (how.get("input_size") or [None])[-1]
     said = {k: v for k, v in known.items() if v} | given
-    config = _config("timm", values["architecture"], values.get("model_args"), needed(str(folder), said))
-    return filled(build(config), folder / "model.safetensors")
+    config = _config("timm", values["architecture"], arguments, needed(str(folder), said))
+    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    return filled(build(config), next(filter(Path.is_file, weights), weights[0]))
 
 
 def from_transformers(folder: Path, given: dict[str, Any]) -> Classifier:
@@ -93,7 +95,7 @@ def from_transformers(folder: Path, given: dict[str, Any]) -> Classifier:
     path = folder / "preprocessor_config.json"
     how = read_json(path) if path.is_file() else {}
     known = {
-        "class_names": [raw["id2label"][k] for k in sorted(raw.get("id2label") or {}, key=int)],
+        "class_names": _in_order(raw.get("id2label")),
         "mean": how.get("image_mean"),
     }
     known |= {"std": how.get("image_std"), "resolution": _side(how) or raw.get("image_size")}
@@ -111,6 +113,13 @@ def from_transformers(folder: Path, given: dict[str, Any]) -> Classifier:
     except Exception as error:  # transformers fails on bad folders with almost any exception
         raise ClassifierError(f"transformers cannot read {folder}: {' '.join(str(error).split())}") from None
     return filled(classifier, folder, loaded.state_dict())
+
+
+def _in_order(names: Any) -> list[str]:
+    """A list of names, or an object from the number of an output to its name."""
+    if isinstance(names, dict):
+        return [names[key] for key in sorted(names, key=lambda key: int(key) if str(key).isdecimal() else -1)]
+    return list(names or [])
 
 
 def _side(how: dict[str, Any]) -> int | None:
