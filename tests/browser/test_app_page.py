@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import zipfile
 from pathlib import Path
@@ -148,38 +147,6 @@ def test_an_uploaded_picture_is_explained(app_page: Page, pictures: Path) -> Non
         app_page.locator("#sx-upload input[type=file]").wait_for(state="attached")
     assert app_page.locator(".sx-flicker").count() >= 1
     assert app_page.locator("[data-sample][aria-pressed=true]").count() == 0
-
-
-def save(image: Image.Image, form: str) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form)
-    return buffer.getvalue()
-
-
-BAD = {
-    "text.png": (b"This is not a picture.", "is not a picture"),
-    "cut.png": (save(Image.effect_noise((64, 64), 80), "PNG")[:900], "cannot be read to its end"),
-    "empty.png": (b"", "is empty"),
-    "dot.png": (save(Image.new("RGB", (1, 1)), "PNG"), "is too small"),
-    "huge.png": (save(Image.new("1", (20_000, 20_000)), "PNG"), "has more than 50 million pixels"),
-}
-
-
-def test_every_bad_file_gives_one_sentence_and_the_page_goes_on(app_page: Page, tmp_path: Path, pictures: Path) -> None:
-    toast = app_page.get_by_test_id("toast-body")
-    before = app_page.locator("#sx-answer img").first.get_attribute("src") or ""
-    for name, (content, sentence) in BAD.items():
-        path = tmp_path / name
-        path.write_bytes(content)
-        send(app_page, path)
-        expect(toast).to_contain_text(f"Your file {sentence}")
-        expect(toast).to_have_count(1)
-        assert "Traceback" not in app_page.content(), name
-        app_page.get_by_test_id("toast-close").click()
-        expect(toast).to_have_count(0)
-    expect(app_page.locator("#sx-answer img").first).to_have_attribute("src", before)
-    send(app_page, pictures / "spotted" / "spotted-2.png")
-    expect(app_page.locator("#sx-answer img").first).not_to_have_attribute("src", before)
 
 
 def test_a_flicker_can_be_saved_as_gif_and_everything_as_zip(app_page: Page) -> None:
