@@ -14,10 +14,10 @@ from PIL import Image
 from front.survey import Row, Shot, Survey, Way, limits_of
 from front.views import PAUSE_ALL, data_uri, mark, percent, points
 from stylex.card import numbers_of
-from stylex.render import probability
 from stylex.report import COLOURS, draw_curve
 
 SMALL = 128
+SPOKEN = (1, 2, 3, 5, 10)  # points of a curve that are also written out
 
 
 def page(found: Survey, card: str | None, metrics: Mapping[str, Any] | None, classes: int) -> str:
@@ -34,14 +34,11 @@ def attributes(found: Survey, classes: int) -> str:
             f"{title}<p>AttFind kept no attribute that moves pictures of {source} towards {target}. "
             "Choose another pair, or look at a single picture.</p>"
         )
-    rest = (
-        "" if classes == 2 else " Where it was searched on all other classes at once, the numbers are of all of them."
-    )
+    rest = "" if classes == 2 else " Where the search took all other classes together, they are of all of these."
     return (
         f"<div class='sx-bar'><div>{title}<p class='quiet small'>The attributes that AttFind found over many pictures, "
-        f"best first, each shown on the same sample pictures. Numbers beside “of many” are means over the pictures of "
-        f"that search.{rest}</p></div>{PAUSE_ALL}</div>"
-        + "".join(_row(n, row) for n, row in enumerate(found.rows, start=1))
+        f"best first, each shown on the same sample pictures; their numbers are means over the pictures of that "
+        f"search.{rest}</p></div>{PAUSE_ALL}</div>" + "".join(_row(n, row) for n, row in enumerate(found.rows, start=1))
     )
 
 
@@ -59,14 +56,14 @@ def _way(way: Way) -> str:
     source, target = escape(way.source), escape(way.target)
     a = way.found
     if a is None:
-        facts = "of many: not measured, AttFind kept it for the other way alone"
+        facts = "Over many pictures: not measured, AttFind kept it for the other way alone."
     else:
         spread = "" if a.delta_logit_std is None else f" ± {a.delta_logit_std:.2f}"
         seen = "" if a.visible_share is None else f", seen on {percent(a.visible_share)}"
         facts = (
-            f"of many: <b class='number'>{percent(a.images_share)}</b> of the decisions flip, "
+            f"Over many pictures: <b class='number'>{percent(a.images_share)}</b> of the decisions flip, "
             f"<span class='number'>{points(a.delta_prob)}</span>, "
-            f"<span class='number'>{a.delta_logit:+.2f}{spread}</span> logits{seen}"
+            f"<span class='number'>{a.delta_logit:+.2f}{spread}</span> logits{seen}."
         )
     flips = sum(shot.flipped for shot in way.shots)
     here = f"flips {flips} of these {len(way.shots)}" if way.shots else f"no sample picture is called {source}"
@@ -88,7 +85,7 @@ def _shot(n: int, shot: Shot, way: Way) -> str:
         f"<figure class='sx-flicker' role='group' data-frame='before' "
         f"aria-label='Sample {n} of {escape(way.source)}: {target} {before} before, {after} after'>"
         f"<div class='sx-stills'>{stills}</div>"
-        f"<figcaption class='small number'><span>{before}</span> <span>→ {after}{flips}</span></figcaption></figure>"
+        f"<figcaption class='small'><span>{before}</span> <span>→ {after}{flips}</span></figcaption></figure>"
     )
 
 
@@ -100,15 +97,17 @@ def curve(found: Survey) -> str:
         f"<li><span style='background:{COLOURS[i % len(COLOURS)]}'></span>{escape(name)}</li>"
         for i, name in enumerate(found.curves)
     )
-    spoken = "; ".join(
-        f"{name}: " + ", ".join(f"{k} together {probability(share)}" for k, share in line[:5])
+    spoken = "".join(
+        f"<p class='quiet small'>{escape(name)}: "
+        + ", ".join(f"{percent(share)} by the first{f' {k}' if k > 1 else ''}" for k, share in line if k in SPOKEN)
+        + "</p>"
         for name, line in found.curves.items()
     )
     return (
         "<section class='sx-curve'><h2>How many it takes</h2><p class='quiet small'>Share of the decisions that change "
         f"when the first attributes move together to the end of their range, on {escape(found.counted_on)}.</p>"
         f"{draw_curve(found.curves)}<ul class='small'>{legend}</ul>"
-        f"<p class='quiet small'>{escape(spoken)}</p></section>"
+        f"{spoken}</section>"
     )
 
 
