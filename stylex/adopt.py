@@ -198,8 +198,7 @@ def tried(classifier: Classifier, name: str, outputs: Outputs | None) -> Classif
         ClassifierError: if it does not read pictures, returns other than finite logits for each class, or others the
             second time, gives no gradient, or if its outputs do not look like what they are taken for.
     """
-    if isinstance(classifier.network, nn.Module):
-        classifier.network.float()
+    classifier.float().cpu()
     x = trial_pictures(classifier.config.resolution).requires_grad_()
     try:
         raw = classifier.outputs_of(x)

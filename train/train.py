@@ -228,9 +228,10 @@ def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
     return classifier, judge
 
 
-def initial(folder: str, classifier: Classifier) -> StylEx:
-    """The model to start from; if it came without its classifier, it has to be this one."""
-    return StylEx.from_pretrained(folder, classifier=classifier if is_reference(Path(folder) / "classifier") else None)
+def read_model(folder: str | Path, classifier: Classifier, device: str | torch.device = "cpu") -> StylEx:
+    """A model of some run; if it came without its classifier, that has to be this one."""
+    given = classifier if is_reference(Path(folder) / "classifier") else None
+    return StylEx.from_pretrained(folder, device=device, classifier=given)
 
 
 def resumed(state: dict[str, Any], o: Options) -> str:
@@ -253,7 +254,7 @@ def main(args: list[str] | None = None) -> None:
     classifier, judge = classifiers(o)
     train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
     val_part = load_pictures(o.data, o.resolution, "val", classifier.class_names)
-    init = initial(o.init_from, classifier) if o.init_from else None
+    init = read_model(o.init_from, classifier) if o.init_from else None
     if init and init.resolution != o.resolution:
         raise ConfigError(f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px")
     if alone_by_mistake():
@@ -284,7 +285,7 @@ def main(args: list[str] | None = None) -> None:
     trainer.leave()
     if main_process and number is None:
         # What ships, as `evaluate.py` would measure it.
-        numbers = evaluate(StylEx.from_pretrained(run / "model", device=device), val_part)
+        numbers = evaluate(read_model(run / "model", classifier, device), val_part)
         write_json(run / "metrics.json", numbers)
         track(trainer, {f"final/{n}": v for n, v in numbers.items() if isinstance(v, float)})
         print(f"measured on {numbers['n']} held-out pictures: {run / 'metrics.json'}")

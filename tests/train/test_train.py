@@ -18,10 +18,11 @@ import torch
 from small import assert_same, command_line, tiny_classifier
 
 from stylex import StylEx
+from stylex.__main__ import main as explain_command
 from stylex.classifier import save_classifier
 from stylex.config import ConfigError
 from stylex.files import ModelError
-from train import checkpoint, evaluate
+from train import checkpoint, evaluate, find_attributes
 from train.data import DataError, load_pictures
 from train.train import main
 
@@ -179,6 +180,55 @@ def start(pictures, classifier_folder, tmp_path):
         return tmp_path / "run"
 
     return run
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch) -> Iterator[str]:
+    """The name of a function of somebody's module, in the present folder; the module is forgotten afterwards."""
+    (tmp_path / "mine_to_train.py").write_text(
+        "import torch\nfrom torch import nn\n\ndef network():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 2), nn.Softmax(dim=1))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield "mine_to_train:network"
+    sys.modules.pop("mine_to_train", None)
+
+
+def test_with_a_classifier_that_no_model_can_hold_the_whole_way_is_open(start, module, pictures, tmp_path, capsys):
+    """Train, resume, search, measure and explain: the same one is given again, and without it nothing is done."""
+    said = {"class_names": "plain,spotted", "classifier_resolution": 16, "classifier_outputs": "probabilities"}
+    judge = tmp_path / "judge"
+    save_classifier(tiny_classifier(), judge)
+    run = start(classifier=module, judge=judge, data=pictures / "plain", **said)
+    start(classifier=module, judge=judge, data=pictures / "plain", total_kimg=0.012, **said)
+    assert "resumed at 8 pictures" in capsys.readouterr().out
+    model = run / "model"
+    assert not list((model / "classifier").glob("*model*"))
+    numbers = json.loads((run / "metrics.json").read_text())
+    assert "second_agreement" in numbers
+    assert "classifier_accuracy" not in numbers
+    given, picture = ["--model", str(model), "--data", str(pictures)], str(pictures / "plain" / "plain-0.png")
+    search = [*given, "--images", "12", "--min_visible", "0", "--report", "false"]
+    measure, explain = [*given, "--output", str(tmp_path / "m.json")], ["explain", picture, "--model", str(model)]
+    missing = "only whoever trained it has it; give it with --classifier"
+    for script, args in ((find_attributes, search), (evaluate, measure)):
+        with pytest.raises(ModelError, match=missing):
+            script.main(args)
+        script.main([*args, "--classifier", module])
+    assert json.loads((tmp_path / "m.json").read_text())["n"] == 60
+    assert explain_command([*explain, "--output", str(tmp_path / "out")]) == 1
+    assert missing in capsys.readouterr().err
+    assert explain_command([*explain, "--output", str(tmp_path / "out"), "--classifier", module]) == 0
+    start(classifier=module, init_from=model, output=tmp_path / "second", total_kimg=0.004, **said)
+    with pytest.raises(ConfigError, match="which a repository cannot hold, so nobody else could use the model"):
+        start(classifier=module, push_to_hub=True, hub_model_id="me/mine", **said)
+
+
+def test_a_judge_of_other_classes_is_refused(start, tmp_path):
+    save_classifier(tiny_classifier(("cat", "dog")), tmp_path / "judge")
+    with pytest.raises(ConfigError, match="judge names cat, dog, the classifier plain, spotted; they must be the same"):
+        start(judge=tmp_path / "judge")
 
 
 def test_init_from_starts_at_a_model_folder(start, tmp_path):
