@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from accelerate import PartialState
 
 from stylex.adopt import NOT_SHARED, adopt, is_reference
 from stylex.classifier import Classifier, ClassifierError, Outputs, load_classifier
@@ -22,7 +23,7 @@ from stylex.config import ConfigError, ModelConfig
 from stylex.files import ModelError, write_json
 from stylex.hub import REPO_ID
 from stylex.model import StylEx
-from stylex.perceptual import Perceptual
+from stylex.perceptual import Perceptual, perceptual_features
 from train import checkpoint
 from train.adaptive import Strength
 from train.augment import Flips
@@ -30,6 +31,7 @@ from train.data import DataError, load_pictures
 from train.evaluate import evaluate
 from train.loop import Trainer, train
 from train.options import parse
+from train.presets import BATCH_SIZE, Memory, plan, r1_weight
 from train.publish import Publisher
 from train.record import Record
 from train.report import Tracker, finish_tracker, require_tracker, start_tracker, track
@@ -37,7 +39,16 @@ from train.watch import TrainingError
 
 Precision = Literal["auto", "no", "bf16"]
 # Of no consequence to what is trained.
-HARMLESS = {"output", "resume", "max_minutes", "report_minutes", "save_minutes", "keep_checkpoints", "push_minutes"}
+HARMLESS = {
+    "output",
+    "resume",
+    "max_minutes",
+    "report_minutes",
+    "save_minutes",
+    "keep_checkpoints",
+    "push_minutes",
+    "dry_run",
+}
 
 
 @dataclass
@@ -70,7 +81,7 @@ class Options:
         resume: latest, none, or a checkpoint folder.
         init_from: start from the weights of this model folder or repository, with fresh optimisers. Of a model with
             other classes, what reads them starts afresh; the rest still knows how to see and draw.
-        batch_size: pictures per process and step.
+        batch_size: pictures per process and step; the preset's if not given.
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
         mixed_precision: auto takes bf16 where the processor has it.
@@ -98,7 +109,7 @@ class Options:
             to how far the discriminator has learnt its pictures by heart, for a few thousand pictures or fewer.
         ada_target: with ada, the mean of sign(D(real)) to hold; higher changes fewer pictures.
         ada_kimg: with ada, thousands of pictures in which the share could rise from 0 to 1.
-        r1_weight: gamma of R1.
+        r1_weight: gamma of R1; the preset's if not given.
         r1_every: computed once in so many steps.
         path_weight: path length regularisation; 0 = off.
         path_every: computed once in so many steps.
@@ -110,6 +121,7 @@ class Options:
         report_to: none, tensorboard, trackio or wandb; gets every report, beside log.jsonl and sheets.
         save_minutes: between two checkpoints.
         keep_checkpoints: so many of the newest stay.
+        dry_run: say what the run would be, with parameters, coordinates and memory, and do nothing.
         push_to_hub: push the model to the Hub while training, in the background, and at the end.
         hub_model_id: repository to push to, such as me/stylex-mine; it is made if there is none.
         hub_private_repo: make a new repository private.
@@ -135,7 +147,7 @@ class Options:
     max_minutes: float = 0.0
     resume: str = "latest"
     init_from: str | None = None
-    batch_size: int = 16
+    batch_size: int = None  # type: ignore[assignment]
     learning_rate: float = 2e-3
     encoder_lr_mul: float = 0.5
     mixed_precision: Precision = "auto"
@@ -161,7 +173,7 @@ class Options:
     augment: Strength = 0.3
     ada_target: float = 0.6
     ada_kimg: float = 100.0
-    r1_weight: float = 1.0
+    r1_weight: float = None  # type: ignore[assignment]
     r1_every: int = 16
     path_weight: float = 0.0
     path_every: int = 4
@@ -173,6 +185,7 @@ class Options:
     report_to: Tracker = "none"
     save_minutes: float = 5.0
     keep_checkpoints: int = 2
+    dry_run: bool = False
     push_to_hub: bool = False
     hub_model_id: str | None = None
     hub_private_repo: bool = False
@@ -186,6 +199,11 @@ class Options:
                 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
             )
             self.mixed_precision = "bf16" if has_bf16 else "no"
+        # Numbers of the preset; a resolution that has none is refused by `model_config`.
+        if self.batch_size is None:
+            self.batch_size = BATCH_SIZE.get(self.resolution, 1)
+        if self.r1_weight is None:
+            self.r1_weight = r1_weight(self.resolution)
         for name in ("w_every", "r1_every", "path_every", "log_every", "batch_size", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; use 1 or more")
@@ -247,16 +265,27 @@ def alone_by_mistake() -> bool:
     return env.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_PORT" in env and "WORLD_SIZE" not in env
 
 
+def dry_run(o: Options, classifier: Classifier, init: StylEx | None) -> None:
+    """Say what a run would be."""
+    state, classes = PartialState(), len(classifier.class_names)
+    config = replace(init.config, num_classes=classes) if init else o.model_config(classes)
+    judges = (classifier, perceptual_features(o.perceptual, classifier))
+    memory = Memory.of(config, o.batch_size, bf16=o.mixed_precision == "bf16", r1=o.r1_weight > 0, judges=judges)
+    state.print(plan(config, memory, asdict(o), classifier.class_names, state.num_processes))
+
+
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a StylEx on a folder of pictures and a classifier.", args)
     run = Path(o.output)
     require_tracker(o.report_to)
     classifier, judge = classifiers(o)
-    train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
-    val_part = load_pictures(o.data, o.resolution, "val", classifier.class_names)
     init = read_model(o.init_from, classifier) if o.init_from else None
     if init and init.resolution != o.resolution:
         raise ConfigError(f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px")
+    if o.dry_run:
+        return dry_run(o, classifier, init)
+    train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
+    val_part = load_pictures(o.data, o.resolution, "val", classifier.class_names)
     if alone_by_mistake():
         print(
             "warning: `accelerate launch --cpu` starts one process, whatever --num_processes says. For more: "

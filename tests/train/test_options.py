@@ -34,16 +34,11 @@ def test_the_command_line_wins_over_the_file(tmp_path):
 
 
 def test_every_option_can_be_given_on_the_command_line():
-    values = {
-        "channels": "[8, 8]",
-        "trunk_channels": "[8, 8]",
-        "w_dim": "4",
-        "init_from": "m",
-        "flips": "none",
-        "augment": "ada",
-    }
+    values = {"channels": "[8, 8]", "trunk_channels": "[8, 8]", "w_dim": "4", "init_from": "m", "flips": "none"}
     values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
-    values |= {"push_to_hub": "false", "hub_private_repo": "true", "augment": "ada", "report_to": "none"}
+    values |= {"push_to_hub": "false", "hub_private_repo": "true", "dry_run": "true"}
+    values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
+    values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "2" if field.type in ("int", "float") else "text")
         o = parse(Options, "", [*NEEDED, f"--{field.name}", value])

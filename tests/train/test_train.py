@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from small import assert_same, command_line, tiny_classifier
 
 from stylex import StylEx
@@ -24,7 +27,7 @@ from stylex.config import ConfigError
 from stylex.files import ModelError
 from train import checkpoint, evaluate, find_attributes
 from train.data import DataError, load_pictures
-from train.train import main
+from train.train import Options, main
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train" / "train.py"
@@ -311,3 +314,17 @@ def test_a_run_ends_with_the_numbers_that_evaluate_would_write(start, pictures, 
     evaluate.main(["--model", str(run / "model"), "--data", str(pictures), "--split", "val", "--output", "again.json"])
     assert json.loads(Path("again.json").read_text()) == measured
     assert list(run.glob("stylex/events*"))
+
+
+def test_a_dry_run_says_everything_and_does_nothing(start, capsys, tmp_path):
+    """Not even the pictures are needed."""
+    start(dry_run=True, data=tmp_path / "nowhere", learning_rate=0.0007)
+    said = capsys.readouterr().out
+    configuration, rest = said.split("\n\n", 1)
+    options = yaml.safe_load(configuration)
+    assert Options(**options).learning_rate == 0.0007
+    assert set(options) == {field.name for field in dataclasses.fields(Options)}
+    assert rest.startswith("32 px, 2 classes: plain, spotted\n")
+    for name in ("generator", "mapping", "encoder", "discriminator", "coordinates", "pictures", "memory"):
+        assert re.search(rf"^{name} +[\d,.]+ ", rest, re.MULTILINE), name
+    assert not (tmp_path / "run").exists()
