@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 
@@ -251,6 +251,6 @@ def started(visit: Visit | None) -> Visit:
 def chosen(event: gr.EventData, allowed: range) -> int:
     """The number that a button of a gr.HTML sent; anybody can send any."""
     number = event._data.get("number") if isinstance(event._data, dict) else None
-    if number not in allowed:
+    if type(number) is not int or number not in allowed:  # 1.0 is in a range too
         raise sorry("there is no such picture")
-    return cast(int, number)
+    return number

@@ -277,7 +277,7 @@ def test_every_visitor_has_a_state_of_their_own(shelf, tiny_model):
 
 def test_a_click_can_only_name_what_is_on_the_page(shelf):
     do = Handlers(shelf)
-    for data in ({"number": 5}, {"number": "0"}, {"number": None}, {}, None, [0]):
+    for data in ({"number": 5}, {"number": 0.0}, {"number": "0"}, {"number": None}, {}, None, [0]):
         with pytest.raises(gr.Error):
             do.show_sample("one", "independent", gr.EventData(None, data))
 
