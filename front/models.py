@@ -17,6 +17,7 @@ from typing import Any
 
 from front.gpu import device
 from stylex import ModelError, StylEx
+from stylex.adopt import is_reference
 from stylex.files import read_json
 from stylex.hub import HubError, fetch, split_revision
 
@@ -52,9 +53,11 @@ class Exhibit:
             ModelError: saying what is wrong with it.
         """
         measured = folder / "metrics.json"
+        # Of a model that came without its classifier only whoever trained it has that; see docs/data.md.
+        given = os.environ.get("STYLEX_CLASSIFIER") if is_reference(folder / "classifier") else None
         return cls(
             name,
-            StylEx.from_pretrained(folder, device=device()),
+            StylEx.from_pretrained(folder, device=device(), classifier=given),
             {path.stem: path for path in spread(sorted((folder / "samples").glob("*.png")), MAX_SAMPLES)},
             read_json(measured) if measured.is_file() else None,
         )

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from small import assert_same
 
 from stylex import StylEx
-from stylex.classifier import Classifier, save_classifier
+from stylex.classifier import Classifier, save_classifier, wrap
 from stylex.config import ConfigError
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
@@ -162,6 +162,53 @@ def test_mapping_and_discriminator_may_be_absent(tiny_model, x, tmp_path):
     assert loaded.synthesize(loaded.styles(loaded.encode(x))).shape == x.shape
     with pytest.raises(ModelError, match="no mapping network"):
         loaded.sample(torch.tensor([[0.5, 0.5]]))
+
+
+@pytest.fixture
+def unportable(tiny_model, tmp_path) -> Path:
+    """The tiny model, whose classifier somebody wrapped."""
+    model = copy.copy(tiny_model)
+    model.classifier = wrap(tiny_model.classifier.network, ["plain", "spotted"], 16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    return model.save_pretrained(tmp_path / "unportable")
+
+
+def test_a_classifier_that_cannot_be_saved_is_given_again(tiny_model, unportable, x):
+    network = tiny_model.classifier.network
+    assert {p.name for p in (unportable / "classifier").iterdir()} == {"config.json", "answers.safetensors"}
+    for classifier in (network, lambda x: network(x)):
+        loaded = StylEx.from_pretrained(unportable, classifier=classifier)
+        torch.testing.assert_close(loaded.classify(x), tiny_model.classify(x), rtol=1e-2, atol=1e-2)
+        assert [(a.index, a.target) for a in loaded.attributes] == [(a.index, a.target) for a in tiny_model.attributes]
+
+
+def test_without_its_classifier_or_with_another_one_it_is_refused(unportable, model_folder):
+    with pytest.raises(
+        ModelError, match=r"classifier/config\.json: the classifier of this model is a TorchScript file"
+    ):
+        StylEx.from_pretrained(unportable)
+    with pytest.raises(ModelError, match=r"nothing_of_this_name.* cannot be imported"):
+        StylEx.from_pretrained(unportable, classifier="nothing_of_this_name:load")
+    with pytest.raises(ModelError, match="answers otherwise than the classifier that the model of"):
+        StylEx.from_pretrained(unportable, classifier=lambda x: -10 * x.mean(dim=(2, 3))[:, :2])
+    (unportable / "classifier" / "answers.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"answers\.safetensors is missing"):
+        StylEx.from_pretrained(unportable, classifier=lambda x: x.mean(dim=(2, 3))[:, :2])
+    with pytest.raises(ModelError, match="model holds its own classifier; leave the other one out"):
+        StylEx.from_pretrained(model_folder, classifier=lambda x: x.mean(dim=(2, 3))[:, :2])
+
+
+def test_no_folder_names_a_program(unportable, model_folder):
+    """A stranger's folder may write what it likes into its files: nothing of it is imported or run."""
+    for folder in (unportable, model_folder):
+        path = folder / "classifier" / "config.json"
+        config = json.loads(path.read_text())
+        for changes in (
+            {"library": "callable", "architecture": "os:abort"},
+            {"library": "os", "architecture": "abort"},
+        ):
+            path.write_text(json.dumps({**config, **changes}))
+            with pytest.raises(ModelError, match=r"only whoever trained it has it|library 'os' is unknown|safetensors is missing"):
+                StylEx.from_pretrained(folder)
 
 
 def test_a_model_fresh_from_training_has_no_statistics_yet(model_folder):

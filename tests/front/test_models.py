@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from front.models import Exhibit, Shelf, Wish, spread, wishes
 from stylex import ModelError
+from stylex.classifier import wrap
 
 
 @pytest.fixture
@@ -52,6 +56,24 @@ def test_a_broken_model_hides_no_other_and_its_path_is_not_told(bundled, capsys)
     assert shelf.names() == ["leaves"]
     assert shelf.news() == ["hands cannot be shown: the log of the app says why. Meanwhile you see leaves."]
     assert "hands cannot be shown: " + str(bundled / "hands" / "config.json") in capsys.readouterr().err
+
+
+def test_a_model_without_its_classifier_is_shown_with_the_one_that_the_environment_names(
+    bundled, tiny_model, tmp_path, monkeypatch
+):
+    model = copy.copy(tiny_model)
+    network = tiny_model.classifier.network
+    model.classifier = wrap(network, ["plain", "spotted"], 16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    model.save_pretrained(bundled / "mine")
+    (bundled / "mine" / "README.md").unlink()
+    monkeypatch.setitem(sys.modules, "mine_to_show", SimpleNamespace(network=network))
+    shelf = Shelf(wishes("", bundled))
+    shelf.fill()
+    assert shelf.names() == ["hands", "leaves"]
+    monkeypatch.setenv("STYLEX_CLASSIFIER", "mine_to_show:network")
+    shelf = Shelf(wishes("", bundled))
+    shelf.fill()
+    assert shelf.names() == ["hands", "leaves", "mine"]  # the others keep their own
 
 
 def test_no_model_at_all_is_an_error(bundled, tmp_path):

@@ -26,6 +26,7 @@ from small import command_line
 
 from stylex import StylEx
 from stylex.card import model_card
+from stylex.classifier import wrap
 from stylex.config import ConfigError
 from stylex.files import ModelError, is_sealed, write_json
 from stylex.hub import HubError, fetch
@@ -193,6 +194,20 @@ def test_a_card_made_elsewhere_is_addressed_to_its_repository(hub, tiny_model, t
     assert 'StylEx.from_pretrained("me/tiny")' in hub.text(NAME, "README.md")
     assert is_sealed(hub.text(NAME, "README.md"))
     assert 'from_pretrained("checkpoints/leaves")' in (folder / "README.md").read_text()
+
+
+def test_a_model_whose_classifier_it_cannot_hold_is_not_pushed(hub, tiny_model, tmp_path):
+    model = copy.copy(tiny_model)
+    model.classifier = wrap(tiny_model.classifier.network, tiny_model.class_names, 16)
+    folder = model.save_pretrained(tmp_path / "model")
+    says = (
+        "which a repository cannot hold, so nobody else could use the model; to share one, train with a classifier of"
+    )
+    with pytest.raises(ModelError, match=says):
+        model.push_to_hub(NAME)
+    with pytest.raises(ModelError, match=says):
+        main(["--model", str(folder), "--hub_model_id", NAME])
+    assert hub.repos == {}
 
 
 def test_a_folder_that_is_no_whole_model_is_not_pushed(hub, model_folder):
