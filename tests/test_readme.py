@@ -20,6 +20,7 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
+from accelerate.commands.launch import launch_command_parser
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -37,6 +38,7 @@ DOCUMENTS = (
     "docs/attfind.md",
     "docs/data.md",
     "docs/deploy.md",
+    "docs/training.md",
     "stylex/card.md",
     "train/configs/leaves-about.md",
 )
@@ -132,11 +134,30 @@ def test_every_make_target_exists(command):
 def test_every_training_command_is_accepted(command):
     words = shlex.split(command)
     start = next(i for i, word in enumerate(words) if word.endswith(".py"))
-    assert words[:start] in (["python"], ["accelerate", "launch"])
+    if words[:2] == ["accelerate", "launch"]:
+        launch_command_parser().parse_args(words[2:])
+    else:
+        assert words[:start] == ["python"]
     if "--config" in words:
         assert (ROOT / words[words.index("--config") + 1]).is_file()
         words[words.index("--config") + 1] = str(ROOT / words[words.index("--config") + 1])
     parse(script_of(command).Options, "", words[start + 1 :])
+
+
+def test_the_launchers_in_scripts_are_given_options_that_they_know():
+    found = 0
+    for text in TEXT.values():
+        for block in blocks(text, "bash"):
+            for words in map(
+                shlex.split, re.findall(r"accelerate launch (.*?train/train\.py[^'\n]*)", block, re.DOTALL)
+            ):
+                start = words.index("train/train.py")
+                # A variable of the shell stands for a number here.
+                given = [re.sub(r"\$\w+", "0", word) for word in words[: start + 1] if word.strip()]
+                launch_command_parser().parse_args(given)
+                parse(importlib.import_module("train.train").Options, "", words[start + 1 :])
+                found += 1
+    assert found
 
 
 def options_of_explain() -> set[str]:
@@ -152,7 +173,9 @@ def test_the_command_line_has_every_option_that_is_shown(command):
 
 
 def test_every_option_that_the_prose_names_is_one():
-    known = {"--config", "--help"} | options_of_explain()
+    known = (
+        {"--config", "--help", "--json"} | options_of_explain() | set(launch_command_parser()._option_string_actions)
+    )
     for name in SCRIPTS:
         known |= {f"--{f.name}" for f in dataclasses.fields(importlib.import_module(f"train.{name}").Options)}
     for text in TEXT.values():
@@ -165,7 +188,7 @@ def test_nobody_is_told_to_type_what_no_test_knows():
     known = (
         r"make \w+",
         r"python train/\w+\.py",
-        r"accelerate launch train/\w+\.py",
+        r"accelerate launch (--\w+ .*)?train/\w+\.py",
         r"python -m stylex explain",
         r"([A-Z_]+=\S+ )?python app\.py",
         r"python3 -m venv \.venv",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
 from stylex.generator import Generator, Mapping
 from train import presets
-from train.presets import BATCH_SIZE, Memory, Size, counted, r1_weight, row
+from train.presets import BATCH_SIZE, HEAD, Memory, Size, counted, r1_weight, row
 from train.train import Options
 
 
@@ -86,3 +88,12 @@ def test_a_table_of_another_batch_size_is_refused(tmp_path, monkeypatch):
     file.write_text(json.dumps({"runs": {"32": {"batch_size": 3}}}))
     with pytest.raises(SystemExit, match="has 32 px with another batch size than the preset's 16"):
         presets.main(["--measured", str(file)])
+
+
+def test_the_table_of_the_document_is_the_one_of_the_code():
+    """But for the columns that are measured, or take long to count."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert HEAD in text
+    for resolution in PRESETS:
+        (line,) = re.findall(rf"^\| {resolution} \|.*$", text, re.MULTILINE)
+        assert line.split(" | ")[:8] == row(resolution).split(" | ")[:8]
