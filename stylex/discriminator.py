@@ -21,12 +21,13 @@ class Discriminator(Component):
         super().__init__(config)
         top = config.trunk_channels[0]
         self.trunk = Trunk(config.trunk_channels)
-        self.conv = EqualConv2d(top + 1, top, 3)
+        self.conv = EqualConv2d(top + 1, top, 3, active=True)
         self.hidden = EqualLinear(top * 16, top)
         self.out = EqualLinear(top, config.num_classes)
 
-    def forward(self, x: Tensor, probs: Tensor) -> Tensor:
-        x = activate(self.conv(minibatch_std(self.trunk(x))))
+    def forward(self, x: Tensor, probs: Tensor, batches: int = 1) -> Tensor:
+        """Scores [N]; x may be several batches of one size, each with minibatch statistics of its own."""
+        x = self.conv(torch.cat([minibatch_std(part) for part in self.trunk(x).chunk(batches)]))
         with torch.autocast(x.device.type, enabled=False):
             scores = self.out(activate(self.hidden(x.float().flatten(1))))
         return (scores * probs).sum(dim=1)

@@ -12,7 +12,6 @@ It is `Synthesis` with the sums in another order, and the tests hold it to that.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -20,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .generator import StyledLayer, Synthesis, ToRGB
-from .layers import blur, upsample
+from .layers import GAIN, SLOPE, blur, upsample
 
-GAIN, SLOPE = math.sqrt(2), 0.2  # of `layers.activate`; the gain goes into weights and biases
 EPSILON = 1e-8  # of `layers.ModulatedConv2d`
 
 

@@ -21,11 +21,11 @@ class Encoder(Component):
         super().__init__(config)
         top = config.trunk_channels[0]
         self.trunk = Trunk(config.trunk_channels)
-        self.conv = EqualConv2d(top, top, 3)
+        self.conv = EqualConv2d(top, top, 3, active=True)
         self.hidden = EqualLinear(top * 16, top)
         self.out = EqualLinear(top, config.w_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = activate(self.conv(self.trunk(x)))
+        x = self.conv(self.trunk(x))
         with torch.autocast(x.device.type, enabled=False):
             return self.out(activate(self.hidden(x.float().flatten(1))))

@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .component import Component
 from .config import ModelConfig
-from .layers import EqualLinear, ModulatedConv2d, activate, upsample
+from .layers import GAIN, SLOPE, EqualLinear, ModulatedConv2d, activate, upsample
 from .stylespace import StyleSpace
 
 Noise = Literal["const", "random", "none"]
@@ -43,11 +44,14 @@ class StyledLayer(nn.Module):
         self.noise_const: Tensor
 
     def forward(self, x: Tensor, s: Tensor, noise: Noise) -> Tensor:
-        x = self.conv(x, s)
+        y = self.conv.modulated(x, s)
+        # Demodulation, bias and the gain of the activation in one pass over the pixels.
+        scale = (self.conv.demodulation(s) * GAIN)[:, :, None, None].to(y.dtype)
+        x = torch.addcmul((self.bias * GAIN)[:, None, None].to(y.dtype), y, scale)
         if noise != "none":
-            grain = torch.randn_like(x[:, :1]) if noise == "random" else self.noise_const.to(x.dtype)
-            x = x + grain * self.noise_strength.to(x.dtype)
-        return activate(x + self.bias[:, None, None].to(x.dtype))
+            grain = torch.randn_like(y[:, :1]) if noise == "random" else self.noise_const.to(y.dtype)
+            x += grain * (self.noise_strength * GAIN).to(y.dtype)
+        return F.leaky_relu_(x, SLOPE)
 
 
 class ToRGB(nn.Module):

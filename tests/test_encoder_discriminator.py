@@ -49,6 +49,15 @@ def test_the_discriminator_does_look_at_the_neighbours(config, x):
     assert not torch.allclose(discriminator(x, probs)[0], alike[0])
 
 
+def test_batches_side_by_side_are_scored_as_each_alone(config, x):
+    torch.manual_seed(0)
+    discriminator = Discriminator(config)
+    probs = torch.rand(6, 3).softmax(dim=1)
+    alone = torch.cat([discriminator(a, p) for a, p in zip(x.chunk(2), probs.chunk(2), strict=True)])
+    torch.testing.assert_close(discriminator(x, probs, batches=2), alone)
+    assert not torch.allclose(discriminator(x, probs), alone)
+
+
 def test_scores_are_in_full_precision_under_autocast(config, x):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert Encoder(config)(x).dtype == torch.float32

@@ -134,6 +134,15 @@ def test_equalised_gains_by_pencil():
     assert conv(torch.ones(1, 4, 3, 3))[0, 0, 1, 1].item() == pytest.approx(18.0)
 
 
+@pytest.mark.parametrize("side", [2, 64], ids=["more weights than pixels", "more pixels than weights"])
+def test_an_active_convolution_is_a_convolution_and_the_activation_behind_it(side):
+    conv = EqualConv2d(6, 5, 3, active=True, gain=0.5).double()
+    torch.nn.init.normal_(conv.bias)
+    x = normal(2, 6, side, side)
+    plain = F.conv2d(x, conv.weight / math.sqrt(6 * 9), conv.bias, padding=1)
+    torch.testing.assert_close(conv(x), 0.5 * activate(plain))
+
+
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_downsampling_convolution_halves_and_keeps_a_constant(kernel):
     conv = EqualConv2d(2, 3, kernel, bias=False, down=True)

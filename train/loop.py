@@ -299,8 +299,9 @@ class Trainer:
         """Real pictures with their own probabilities against fakes with the ones they were asked for."""
         o, discriminator, strength = self.o, self.discriminator, self.augment.strength
         discriminator.requires_grad_(True)
-        real_score = discriminator(for_discriminator(x, strength), probs)
-        fake_score = discriminator(for_discriminator(fake, strength), wanted)
+        # Real and fake in one pass: the weights, of which the last layers have most, are read and scaled once.
+        both = torch.cat([for_discriminator(x, strength), for_discriminator(fake, strength)])
+        real_score, fake_score = discriminator(both, torch.cat([probs, wanted]), batches=2).chunk(2)
         loss = losses.discriminator_logistic(real_score, fake_score)
         self.log |= {"d": loss.detach(), "d_real": real_score.detach().mean(), "d_fake": fake_score.detach().mean()}
         if o.r1_weight and self.step_number % o.r1_every == 0:

@@ -94,10 +94,11 @@ def test_the_discriminator_sees_the_probabilities_of_that_same_picture(make_trai
     trainer = make_trainer(flips="none", augment=0.0, class_swap=0.0, r1_weight=0.0, temperature=1.7)
     seen = []
     forward = trainer.discriminator.forward
-    monkeypatch.setattr(trainer.discriminator, "forward", lambda a, p: seen.append((a, p)) or forward(a, p))
+    monkeypatch.setattr(trainer.discriminator, "forward", lambda a, p, **o: seen.append((a, p)) or forward(a, p, **o))
     trainer.step(x)
     expected = (trainer.classifier(x) / 1.7).softmax(dim=1)
-    (real, real_probs), (_, fake_probs), _ = seen
+    (both, both_probs), _ = seen  # real and fake in one pass, then the generator's own
+    (real, _), (real_probs, fake_probs) = both.chunk(2), both_probs.chunk(2)
     assert torch.equal(real, x)
     torch.testing.assert_close(real_probs, expected)
     torch.testing.assert_close(fake_probs, expected)
