@@ -108,3 +108,55 @@ def test_the_app_is_started_asked_and_crowded_as_browsers_do_it(tiny_model, tmp_
 def test_a_percentile_is_one_of_the_values():
     percentile = load("app").percentile
     assert [percentile([3.0, 1.0, 2.0, 4.0], p) for p in (0.25, 0.5, 0.95)] == [1.0, 2.0, 4.0]
+
+
+# Every lazy part of a step comes round within two steps.
+LITTLE_TRAINING = ["--resolution", "32", "--channels", "[8,8,8,8]", "--trunk_channels", "[8,8,8,8]", "--w_dim", "8"]
+LITTLE_TRAINING += ["--batch_size", "2", "--perceptual", "classifier", "--mixed_precision", "no", "--augment", "0.5"]
+LITTLE_TRAINING += ["--w_every", "2", "--r1_every", "2", "--path_every", "2", "--path_weight", "1"]
+
+
+def test_a_training_step_is_timed_whole_and_in_parts(tmp_path, capsys):
+    args = [*LITTLE_TRAINING, "--rounds", "1", "--threads", "1", "--device", "cpu"]
+    numbers = load("training").main([*args, "--json", str(tmp_path / "training.json")])
+    assert json.loads((tmp_path / "training.json").read_text(encoding="utf-8")) == numbers
+    run = numbers["runs"]["32"]
+    assert numbers["images_per_second"] == {"32": run["images_per_second"]}
+    assert numbers["peak_share"] == {"32": run["peak_share"]}
+    assert 0 < run["peak_share"] < 1
+    assert run["peak_memory_mb"] > 100
+    assert (run["steps"], run["cycle"], run["threads"]) == (2, 2, 1)
+    parts = run["parts"]
+    # Nothing is counted twice, and nothing is left out.
+    whole = 1e3 * run["batch_size"] / run["images_per_second"]
+    assert sum(part["ms_per_step"] for part in parts.values()) == pytest.approx(whole)
+    assert {"data", "augmentation", "optimisers", "moving averages", "R1", "path length", "rest"} < set(parts)
+    for name in ("classifier", "generator", "encoder", "discriminator", "discriminator, for the generator"):
+        assert parts[name]["gflop_per_step"] > 0
+    for name in ("generator", "discriminator"):
+        # Backwards there are two products for each one forwards: towards the input and towards the weights.
+        ratio = parts[f"{name}, backward"]["gflop_per_step"] / parts[name]["gflop_per_step"]
+        assert 1.7 < ratio < 2.1
+    assert "| discriminator, backward |" in capsys.readouterr().out
+
+
+def test_time_is_booked_to_the_part_that_was_named_last():
+    clock = iter([10.0, 11.0, 15.0, 16.0])
+    timeline = load("training").Timeline(lambda: next(clock))
+    for part in ("generator", "rest", "generator"):
+        timeline.to(part)
+    assert dict(timeline.spent) == {"rest": 2.0, "generator": 4.0}
+
+
+def test_an_option_that_training_does_not_know_is_refused_before_anything_is_timed(capsys):
+    with pytest.raises(SystemExit):
+        load("training").main(["--batchsize", "8"])
+    assert "--batchsize" in capsys.readouterr().err
+
+
+def test_the_other_trainer_says_how_to_install_it(capsys):
+    if importlib.util.find_spec("stylegan2_pytorch"):
+        pytest.skip("it is installed")
+    with pytest.raises(SystemExit):
+        load("training").main(["--against", "lucidrains"])
+    assert "pip install --no-deps" in capsys.readouterr().err
