@@ -79,7 +79,7 @@ def load_image(
         raise ImageError(f"{name} cannot be read to its end ({error}); export or download it again") from None
 
 
-def to_uint8(images: ImageSource | Iterable[ImageSource], resolution: int) -> torch.Tensor:
+def to_uint8(images: ImageSource | Iterable[ImageSource], resolution: int, name: str | None = None) -> torch.Tensor:
     """Cut the central square out of each picture and resize it.
 
     Pictures shrink with Lanczos (antialiased) and grow with bicubic interpolation; a square of the right size is kept
@@ -88,6 +88,7 @@ def to_uint8(images: ImageSource | Iterable[ImageSource], resolution: int) -> to
     Args:
         images: sources as for `load_image`, or a single one.
         resolution: side of the result.
+        name: what an error calls a picture; see `load_image`.
 
     Returns:
         [N, 3, resolution, resolution] uint8.
@@ -102,7 +103,7 @@ def to_uint8(images: ImageSource | Iterable[ImageSource], resolution: int) -> to
     sources: list[Any] = [images] if single else list(images)  # type: ignore[arg-type]
     pixels = torch.empty(len(sources), 3, resolution, resolution, dtype=torch.uint8)
     for row, source in zip(pixels, sources, strict=True):
-        row.copy_(torch.from_numpy(np.array(_square(load_image(source), resolution))).permute(2, 0, 1))
+        row.copy_(torch.from_numpy(np.array(_square(load_image(source, name=name), resolution))).permute(2, 0, 1))
     return pixels
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylex.images import ImageError, load_image, to_uint8
+from stylex.images import ImageError, to_uint8
 from train.sources import DataError, Picture, Source, find_pictures
 
 Split = Literal["train", "val", "all"]
@@ -106,7 +106,7 @@ def pixels(picture: Picture, place: str, resolution: int) -> Tensor:
     """
     opened = picture.read()
     name = None if isinstance(opened, Path) else f"{picture.name} of {place}"
-    return to_uint8(load_image(opened, name=name), resolution)
+    return to_uint8(opened, resolution, name)
 
 
 def load_pictures(
