@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
 
 import torch
@@ -80,17 +79,11 @@ class EqualConv2d(nn.Module):
         return F.leaky_relu_(y, SLOPE) if self.active else y
 
 
-@cache
-def _taps(device: torch.device, dtype: torch.dtype, gain: float) -> Tensor:
-    """The kernel of `blur`, [1, 1, 4, 4], sent to a device once: every transfer would stop the GPU's queue."""
-    with torch.inference_mode(False):  # whoever asks first, training may use it next
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device) / 8
-        return (torch.outer(taps, taps) * gain).to(dtype)[None, None]
-
-
 def blur(x: Tensor, pad: int, gain: float = 1.0) -> Tensor:
     """Low-pass with the outer product of [1, 3, 3, 1] / 8, as StyleGAN2 does around every change of size."""
-    kernel = _taps(x.device, x.dtype, gain).expand(x.shape[1], 1, 4, 4)
+    taps = torch.ones(4, device=x.device)  # made where it is needed: a copy would stop the queue of a GPU
+    taps[1:3] = 3
+    kernel = (torch.outer(taps, taps) * (gain / 64)).to(x.dtype).expand(x.shape[1], 1, 4, 4)
     return F.conv2d(x, kernel, padding=pad, groups=x.shape[1])
 
 
