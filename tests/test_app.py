@@ -7,7 +7,9 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import gradio as gr
 import httpx
 import pytest
@@ -119,6 +121,31 @@ def test_the_three_endpoints_are_the_only_ones_and_say_what_they_do(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(endpoints) == {"/classify", "/explain", "/counterfactual"}
     assert all(len(info["description"]) > 40 for info in endpoints.values())
+
+
+def test_an_ai_client_finds_the_three_endpoints_as_tools(shelf, monkeypatch, tmp_path):
+    pytest.importorskip("mcp")
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    demo = app.build_app(shelf)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.launch_options())
+
+    async def tools() -> dict[str, Any]:
+        async with streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as ai:
+            await ai.initialize()
+            return {tool.name: tool for tool in (await ai.list_tools()).tools}
+
+    try:
+        found = anyio.run(tools)
+    finally:
+        demo.close()
+    assert {name.rpartition("_")[2] for name in found} == {"classify", "explain", "counterfactual"}
+    (explain,) = (tool for name, tool in found.items() if name.endswith("explain"))
+    assert explain.description.startswith("Which attributes would change the classifier's mind")
+    assert {"image", "target", "strategy", "top_k", "model"} <= set(explain.inputSchema["properties"])
 
 
 def test_a_file_of_the_server_cannot_be_named_as_a_picture(client, picture):

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from stylex.images import to_pil
 from stylex.model import StylEx
 
 ROOT = Path(__file__).parents[2]
-START_S = 120
+START_S = 300
 # A busy machine is slow, but a test must end.
 PATIENCE_MS = 60_000
 
@@ -42,29 +43,25 @@ def browser_type_launch_args() -> dict[str, object]:
     return {"args": quiet, **({"executable_path": found} if found else {})}
 
 
-def save_samples(model: StylEx, folder: Path, count: int = 3) -> None:
+def save_samples(model: StylEx, folder: Path, count: int = 6) -> None:
     """Pictures that the model made, in the folder where the app looks for them."""
     folder.mkdir()
-    probs = torch.tensor([[0.9, 0.1]]).repeat(count, 1)
+    probs = torch.tensor([[0.9, 0.1], [0.1, 0.9]]).repeat(count, 1)[:count]
     for n, x in enumerate(model.synthesize(model.sample(probs, seed=1))):
         to_pil(x).save(folder / f"{n}.png")
 
 
-@pytest.fixture(scope="session")
-def app_url(tiny_model: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`python app.py` with the tiny model, as a user starts it."""
-    folder = tiny_model.save_pretrained(tmp_path_factory.mktemp("app") / "model")
-    save_samples(tiny_model, folder / "samples")
+@contextmanager
+def running_app(folder: Path, **settings: str) -> Iterator[str]:
+    """`python app.py` as a user starts it, with a folder for what it writes; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log_path = folder.parent / "app.log"
-    settings = {
-        "STYLEX_MODELS": str(folder),
+    log_path = folder / "app.log"
+    settings |= {
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder.parent / "cache"),
-        "HF_HUB_OFFLINE": "1",
+        "GRADIO_TEMP_DIR": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }
     with log_path.open("w") as log:
@@ -79,6 +76,21 @@ def app_url(tiny_model: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Ite
         app.terminate()
         app.wait(timeout=30)
     assert "Traceback" not in log_path.read_text(), log_path.read_text()
+
+
+@pytest.fixture
+def run_app() -> Callable[..., AbstractContextManager[str]]:
+    return running_app
+
+
+@pytest.fixture(scope="session")
+def app_url(tiny_model: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with the tiny model first, and after it those that ship with the repository."""
+    folder = tmp_path_factory.mktemp("app")
+    tiny_model.save_pretrained(folder / "model")
+    save_samples(tiny_model, folder / "model" / "samples")
+    with running_app(folder, STYLEX_MODELS=str(folder / "model"), HF_HUB_OFFLINE="1") as url:
+        yield url
 
 
 def wait_for(url: str, app: subprocess.Popen[bytes], log_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import time
 import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
+RunApp = Callable[..., AbstractContextManager[str]]
 
 
 def looks(page: Page, element: Locator, count: int = 12, gap_ms: int = 150) -> int:
@@ -39,6 +44,19 @@ def now(page: Page) -> str:
 
 def send(page: Page, path: Path) -> None:
     page.locator("#sx-upload input[type=file]").set_input_files(path)
+
+
+def choose(page: Page, where: str, name: str) -> None:
+    """An entry of a drop-down list, as a mouse chooses it."""
+    page.locator(f"{where} input").click()
+    page.get_by_role("option", name=name).click()
+
+
+def explain_the_classifier(page: Page) -> Locator:
+    """The second tab, once something stands on it."""
+    page.get_by_role("tab", name="Explain the classifier").click()
+    page.locator("#sx-survey h2").first.wait_for()
+    return page.locator("#sx-survey")
 
 
 def test_the_first_screen_explains_a_sample(app_page: Page) -> None:
@@ -130,9 +148,9 @@ def test_another_sample_another_target_another_strategy(app_page: Page) -> None:
     picture = app_page.locator("#sx-answer img").first.get_attribute("src") or ""
     app_page.get_by_role("button", name="sample picture 2").click()
     expect(app_page.locator("#sx-answer img").first).not_to_have_attribute("src", picture)
-    target = app_page.locator("#sx-target input:not(:checked)").first
-    name = target.get_attribute("value") or ""
-    target.click()
+    now_towards = app_page.locator("#sx-target input").input_value()
+    name = "plain" if now_towards == "spotted" else "spotted"
+    choose(app_page, "#sx-target", name)
     expect(heading).to_contain_text(name)
     app_page.get_by_label("one on top of the other").click()
     expect(app_page.locator("#sx-flickers")).to_contain_text(re.compile("on top of the ones before|No single"))
@@ -160,6 +178,97 @@ def test_a_flicker_can_be_saved_as_gif_and_everything_as_zip(app_page: Page) -> 
         assert {"explanation/explanation.json", "explanation/attribute-1.gif"} <= set(archive.namelist())
 
 
+def test_another_model_can_be_chosen_and_everything_follows(app_page: Page) -> None:
+    choose(app_page, "#sx-model", "leaves")
+    expect(app_page.locator(".sx-lead p")).to_contain_text("diseased from healthy")
+    expect(app_page.locator("#sx-flickers h2")).to_contain_text(re.compile("diseased|healthy"))
+    expect(app_page.locator("[data-sample]")).to_have_count(12)
+    start = now(app_page)
+    app_page.locator("#sx-knob-1 input[type=range]").fill("1")
+    expect(app_page.locator("#sx-now")).not_to_have_text(start)
+
+
+def test_a_model_can_be_chosen_with_the_keyboard(app_page: Page) -> None:
+    app_page.get_by_label("Classifier").focus()
+    app_page.keyboard.press("Control+a")
+    app_page.keyboard.type("leav")
+    app_page.keyboard.press("Enter")
+    expect(app_page.locator(".sx-lead p")).to_contain_text("diseased from healthy")
+
+
+def test_a_link_brings_the_sample_the_target_and_the_attribute_back(app_page: Page) -> None:
+    app_page.get_by_role("button", name="sample picture 2").click()
+    expect(app_page.locator("a.sx-copy").nth(1)).to_have_attribute("href", re.compile("sample=1"))
+    app_page.get_by_role("link", name="Copy a link to attribute 2").click()
+    expect(app_page).to_have_url(re.compile(r"\?model=.*&sample=1&target=.*&attr=\d+-(up|down)$"))
+    label = app_page.locator(".sx-flicker").nth(1).get_attribute("aria-label") or ""
+    app_page.reload()
+    linked = app_page.locator("[data-linked]")
+    expect(linked).to_have_attribute("aria-label", label)
+    expect(linked).to_be_in_viewport()
+    expect(app_page.locator("[data-sample][aria-pressed=true]")).to_have_attribute("data-sample", "1")
+
+
+def test_the_divider_wipes_between_before_and_now_and_stays_where_it_is(app_page: Page) -> None:
+    split = app_page.get_by_label("Divider: before on its left, now on its right")
+    app_page.locator("#sx-knob-1 input[type=range]").fill("1.5")
+    expect(app_page.locator("#sx-now")).not_to_have_text(
+        app_page.locator(".sx-flicker [data-show=before] .number").first.inner_text()
+    )
+    pair = app_page.locator(".sx-pair")
+    split.fill("0")
+    after = pair.screenshot()
+    split.fill("100")
+    assert pair.screenshot() != after
+    split.focus()
+    app_page.keyboard.press("Home")
+    app_page.keyboard.press("ArrowRight")
+    alone = now(app_page)
+    app_page.get_by_role("button", name="All to 1").click()
+    expect(app_page.locator("#sx-now")).not_to_have_text(alone)
+    expect(split).to_have_value("1")
+
+
+def test_the_classifier_is_explained_between_two_classes(app_page: Page) -> None:
+    survey = explain_the_classifier(app_page)
+    expect(survey.locator("h2").first).to_have_text("From plain to spotted, and back")
+    assert survey.locator(".sx-flicker").count() >= 1
+    label = survey.locator(".sx-flicker").first.get_attribute("aria-label") or ""
+    assert re.fullmatch(r"Sample 1 of (plain|spotted): (plain|spotted) .+ before, .+ after", label), label
+    expect(survey).to_contain_text("Its limits")
+    assert app_page.evaluate("[...document.querySelectorAll('#sx-survey img')].filter(i => !i.alt).length") == 0
+    first = survey.locator(".sx-stills").first
+    assert looks(app_page, first) >= 2
+    survey.get_by_role("button", name="Pause all").click()
+    assert any(looks(app_page, first) == 1 for _ in range(3))
+    choose(app_page, "#sx-source", "spotted")  # the other class gives way
+    expect(survey.locator("h2").first).to_have_text("From spotted to plain, and back")
+    expect(app_page.locator("#sx-goal input")).to_have_value("plain")
+
+
+def test_the_classifier_that_is_explained_is_the_one_that_is_chosen(app_page: Page) -> None:
+    survey = explain_the_classifier(app_page)
+    choose(app_page, "#sx-model", "leaves")
+    expect(survey.locator("h2").first).to_have_text("From diseased to healthy, and back")
+    expect(survey.get_by_role("img", name="sufficiency against the number of attributes")).to_be_visible()
+    expect(survey).to_contain_text("Spots and holes are mostly not reconstructed")
+
+
+def test_a_hub_that_never_answers_leaves_the_bundled_model_and_a_banner(
+    strict_page: Page, run_app: RunApp, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes every connection and says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with run_app(tmp_path, STYLEX_MODELS="me/far-away", HF_ENDPOINT=address, HF_HUB_OFFLINE="0") as url:
+            start = time.monotonic()
+            strict_page.goto(url)
+            expect(strict_page.locator("#sx-banner")).to_contain_text("me/far-away")
+            expect(strict_page.locator("#sx-banner")).to_contain_text(re.compile("The Hub does not answer|is neither"))
+            strict_page.locator(".sx-flicker").first.wait_for()
+            print(f"the first screen after {time.monotonic() - start:.1f} s")
+            expect(strict_page.locator(".sx-lead p")).to_contain_text("diseased from healthy")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scroll(browser: Browser, app_url: str, scheme: str) -> None:
     context = browser.new_context(
@@ -168,6 +277,8 @@ def test_a_phone_needs_no_sideways_scroll(browser: Browser, app_url: str, scheme
     page = context.new_page()
     page.goto(app_url)
     page.locator(".sx-flicker").first.wait_for(timeout=PATIENCE_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    explain_the_classifier(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     levels = [int(n) for n in re.findall(r"\d+", paper)[:3]]
