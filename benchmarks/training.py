@@ -123,7 +123,10 @@ def watched(trainer: loop.Trainer, timeline: Timeline) -> Iterator[None]:
         plain_backward(loss)
         timeline.to("rest")
 
-    plain_backward = trainer.accelerator.backward
+    def in_full(kind: str, *args: Tensor) -> Tensor:
+        return part(kind, partial(plain_in_full, kind))(*args)
+
+    plain_backward, plain_in_full = trainer.accelerator.backward, trainer.in_full
     modules: dict[str, nn.Module] = {name: trainer.bare(name) for name in loop.NETWORKS}
     modules |= {"classifier": trainer.classifier, "perceptual": trainer.features}
     changes = [(module, "forward", part(kind, module.forward)) for kind, module in modules.items()]
@@ -134,6 +137,7 @@ def watched(trainer: loop.Trainer, timeline: Timeline) -> Iterator[None]:
         (loop, "flip", part("data", loop.flip)),
         (trainer, "update_discriminator", scope("discriminator", trainer.update_discriminator)),
         (trainer, "regularize_paths", scope("path length", trainer.regularize_paths)),
+        (trainer, "in_full", in_full),
         (trainer.accelerator, "backward", backward),
     ]
     with ExitStack() as stack:

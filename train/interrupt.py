@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -14,8 +15,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupt:
     """Within it the first of these signals is only noted in `number`; the second ends the process at once, as usual."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: bool = True) -> None:
+        """
+        Args:
+            say: on stderr that the signal has come; one of several processes is enough.
+        """
         self.number: int | None = None
+        self.say = say
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -30,3 +36,5 @@ class Interrupt:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         self.__exit__()
+        if self.say:  # past Python's buffers, which a signal may have caught in the middle
+            os.write(2, f"\n{signal.Signals(number).name}: ends after this step; once more ends it at once\n".encode())

@@ -127,9 +127,15 @@ class Trainer:
         """Go on from what `state` returned.
 
         Raises:
-            ResumeError: if it is of another model, of other classes, or was trained for another classifier.
+            ResumeError: if it is of another model, of other classes, was trained for another classifier, or was
+                written by another version of this code.
         """
         way_out = "use the same options, another --output, or --resume none"
+        if missing := self.state().keys() - state.keys():
+            raise checkpoint.ResumeError(
+                f"the checkpoint has no {', '.join(sorted(missing))}: another version of this code wrote it; begin "
+                "again with --resume none, or from its model folder with --init_from and another --output"
+            )
         if state["model"] != self.config.to_dict():
             raise checkpoint.ResumeError(
                 f"the checkpoint holds a model {state['model']}, the options ask for {self.config.to_dict()}; {way_out}"
@@ -306,10 +312,8 @@ class Trainer:
         self.log |= {"d": loss.detach(), "d_real": real_score.detach().mean(), "d_fake": fake_score.detach().mean()}
         if o.r1_weight and self.step_number % o.r1_every == 0:
             real = x.detach().clone().requires_grad_()
-            with torch.autocast(x.device.type, enabled=False):
-                penalty = losses.r1(
-                    self.bare("discriminator")(for_discriminator(real, self.augment.strength), probs), real
-                )
+            scores = self.in_full("discriminator", for_discriminator(real, strength), probs)
+            penalty = losses.r1(scores, real)
             # Lazy: once in r1_every steps, so that many times as strong.
             loss = loss + o.r1_weight / 2 * o.r1_every * penalty
             self.log["r1"] = penalty.detach()
@@ -322,14 +326,22 @@ class Trainer:
         # The generator's gradient passes through the discriminator but must not reach its weights.
         discriminator.requires_grad_(False)
 
+    def in_full(self, name: str, *inputs: Tensor) -> Tensor:
+        """What a network returns in full precision, as losses of a gradient need it.
+
+        By the `forward` of its class, for `prepare` has put one before it that turns mixed precision on again.
+        """
+        network = self.bare(name)
+        with torch.autocast(self.accelerator.device.type, enabled=False):
+            return type(network).forward(network, *inputs)
+
     def regularize_paths(self, probs: Tensor) -> None:
         """Path length regularisation on half a batch of random pictures (Karras et al. 2020, section 3.2)."""
         o, half = self.o, max(1, len(probs) // 2)
         with torch.no_grad():
             w = self.mapping(torch.randn(half, self.config.z_dim, device=probs.device))
         latent = torch.cat([w, probs[:half]], dim=1).requires_grad_()
-        with torch.autocast(probs.device.type, enabled=False):
-            lengths = losses.path_lengths(self.bare("generator")(latent), latent)
+        lengths = losses.path_lengths(self.in_full("generator", latent), latent)
         with torch.no_grad():
             self.mean_path.lerp_(self.accelerator.reduce(lengths.mean(), "mean"), 0.01)
         loss = (lengths - self.mean_path).square().mean() * o.path_weight * o.path_every
@@ -384,7 +396,7 @@ def train(
     start = last_save = time.monotonic()
     bar = tqdm(total=int(o.total_kimg * 1000), initial=trainer.nimg, unit="img", disable=not main, dynamic_ncols=True)
     done, interrupted = trainer.nimg >= o.total_kimg * 1000, False
-    with Interrupt() as interrupt:
+    with Interrupt(say=main) as interrupt:
         while not done:
             index = next(batches)[accelerator.process_index :: processes]
             trainer.step(to_float(train_part.x[index].to(device)))

@@ -342,3 +342,6 @@ if __name__ == "__main__":
         OSError,
     ) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:  # before the first step, after the last, or twice
+        print("stopped; what has been saved is whole", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from small import assert_same, tiny_classifier
 from torch import Tensor
 
 from stylex import StylEx, losses
+from stylex.discriminator import Discriminator
 from train import checkpoint, loop
 from train.augment import swap_top
 from train.checkpoint import ResumeError
@@ -102,6 +106,31 @@ def test_the_discriminator_sees_the_probabilities_of_that_same_picture(make_trai
     assert torch.equal(real, x)
     torch.testing.assert_close(real_probs, expected)
     torch.testing.assert_close(fake_probs, expected)
+
+
+@pytest.fixture
+def _own_precision() -> Iterator[None]:
+    """Accelerate has one for the whole process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("_own_precision")
+def test_r1_and_path_lengths_are_in_full_precision_where_the_rest_is_not(make_trainer, x, monkeypatch):
+    """Half a gradient's digits leave nothing of the gradient of its norm."""
+    trainer = make_trainer(mixed_precision="bf16", augment=0.0, flips="none", path_every=1)
+    seen = {}
+    for name in ("r1", "path_lengths"):
+        loss = getattr(losses, name)
+        monkeypatch.setattr(losses, name, lambda a, b, loss=loss, name=name: seen.update({name: (a, b)}) or loss(a, b))
+    discriminator = copy.deepcopy(trainer.bare("discriminator"))
+    trainer.step(x)
+    expected = Discriminator.forward(discriminator, x, trainer.classifier(x).softmax(dim=1))
+    torch.testing.assert_close(seen["r1"][0], expected, rtol=1e-5, atol=1e-6)
+    # The picture whose lengths were taken cannot be drawn again; but in bfloat16 it would have few levels.
+    picture = seen["path_lengths"][0]
+    assert (picture != picture.bfloat16().float()).float().mean() > 0.9
 
 
 def test_a_swapped_step_asks_for_the_other_class(make_trainer, x, monkeypatch):
@@ -256,6 +285,13 @@ def test_a_checkpoint_of_another_model_is_refused(make_trainer, x):
         ResumeError, match=r"the checkpoint holds a model .*'w_dim': 8.*; use the same options, another"
     ):
         make_trainer(w_dim=9).load_state(state)
+
+
+def test_a_checkpoint_of_another_version_is_refused(make_trainer):
+    state = make_trainer().state()
+    del state["augment"], state["classifier"]
+    with pytest.raises(ResumeError, match="has no augment, classifier: another version of this code wrote it; begin"):
+        make_trainer().load_state(state)
 
 
 def test_generator_mapping_and_encoder_are_averaged_from_the_first_step(make_trainer, x):
