@@ -103,6 +103,16 @@ def names_of(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
+def description(classifier: Classifier) -> str:
+    """What it is taken for, in one line."""
+    c = classifier.config
+    names = ", ".join(c.class_names[:10]) + (" …" if len(c.class_names) > 10 else "")
+    return (
+        f"reads {c.resolution} px with mean {', '.join(f'{v:.3g}' for v in c.mean)} and std "
+        f"{', '.join(f'{v:.3g}' for v in c.std)}, returns {c.outputs} of {len(c.class_names)} classes: {names}"
+    )
+
+
 # Programs: TorchScript, and functions.
 
 

@@ -13,7 +13,7 @@ import torch
 from small import NAMES, tiny_classifier
 from torch import nn
 
-from stylex.adopt import adopt, answers_of, load_reference, save_reference, trial_pictures
+from stylex.adopt import adopt, answers_of, description, load_reference, save_reference, trial_pictures
 from stylex.classifier import ClassifierError, load_classifier, save_classifier, wrap
 from stylex.files import ModelError
 
@@ -175,6 +175,13 @@ def test_a_function_may_say_everything_itself(here):
 def test_names_may_stand_between_commas_or_in_a_file(here, names):
     (here / "names.txt").write_text("plain\nspotted\n\n")
     assert adopt("mine_to_explain:load", class_names=names, resolution=16).class_names == ["plain", "spotted"]
+
+
+def test_what_it_is_taken_for_is_said(here):
+    assert description(adopt("mine_to_explain:load", **SAID)) == (
+        "reads 16 px with mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, returns logits of 2 classes: "
+        "plain, spotted"
+    )
 
 
 # What is refused.

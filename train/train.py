@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from accelerate import PartialState
 
-from stylex.adopt import NOT_SHARED, adopt, is_reference
+from stylex.adopt import NOT_SHARED, adopt, description, is_reference
 from stylex.classifier import Classifier, ClassifierError, Outputs, load_classifier
 from stylex.config import ConfigError, ModelConfig
 from stylex.files import ModelError, write_json
@@ -294,6 +294,7 @@ def main(args: list[str] | None = None) -> None:
         )
     order = torch.randperm(len(val_part), generator=torch.Generator().manual_seed(0))
     trainer = Trainer(o, classifier, judge, init)
+    trainer.accelerator.print(f"{o.classifier}: {description(classifier)}")
     run.mkdir(parents=True, exist_ok=True)
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)

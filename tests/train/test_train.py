@@ -205,7 +205,9 @@ def test_with_a_classifier_that_no_model_can_hold_the_whole_way_is_open(start, m
     save_classifier(tiny_classifier(), judge)
     run = start(classifier=module, judge=judge, data=pictures / "plain", **said)
     start(classifier=module, judge=judge, data=pictures / "plain", total_kimg=0.012, **said)
-    assert "resumed at 8 pictures" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "resumed at 8 pictures" in shown
+    assert f"{module}: reads 16 px with mean 0.485, 0.456, 0.406 and std" in shown
     model = run / "model"
     assert not list((model / "classifier").glob("*model*"))
     numbers = json.loads((run / "metrics.json").read_text())
