@@ -102,7 +102,7 @@ class Memory:
             with counted() as drawing:
                 fake = generator(torch.cat([encoder(x), probs], dim=1))
             with counted() as telling_apart:
-                scores = [discriminator(picture, probs) for picture in (x, fake.detach())]
+                scores = [discriminator(torch.cat([x, fake.detach()]), torch.cat([probs, probs]), batches=2)]
                 if r1:
                     real = x.clone().requires_grad_()
                     scores.append(losses.r1(discriminator(real, probs), real))
@@ -191,7 +191,8 @@ def row(resolution: int, measured: dict[str, Any] | None = None, memory: str = "
     if measured is None:
         cells += ["not measured", "not measured"]
     else:
-        on = f"{measured['device']}, {measured['threads']} threads, {measured['precision']}"
+        threads = f"{measured['threads']} thread{'s' if measured['threads'] > 1 else ''}"
+        on = f"{measured['device']}, {threads}, {measured['precision']}"
         cells += [f"{measured['peak_memory_mb'] / 1e3:.1f} GB", f"{1000 / measured['images_per_second']:.0f} ({on})"]
     return f"| {' | '.join(cells)} |"
 
