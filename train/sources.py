@@ -24,7 +24,7 @@ PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "test
 MAX_GROWTH = 100
 SMALL_ZIP = 100_000_000
 MAX_FILES = 5_000_000
-SHOWN_ROWS = 5
+SHOWN_ROWS, MAX_SHOWN = 5, 100  # bad rows in a message, characters of what a file says
 
 
 class DataError(ValueError):
@@ -157,7 +157,10 @@ class Folder:
 
     def size(self, name: str) -> int | None:
         path = self.root / name
-        return path.stat().st_size if path.is_file() else None
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except OSError:  # a name that no file can have
+            return None
 
     def read(self, name: str) -> ImageSource:
         return self.root / name
@@ -182,11 +185,11 @@ class Zip:
         found: dict[PurePosixPath, ZipInfo] = {}
         for info in self.archive.infolist():
             name = PurePosixPath(info.filename.replace("\\", "/"))
-            if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+            if name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1]):
                 raise DataError(
                     f"{path} holds {info.filename!r}, which leads out of it; pack it again, from the inside"
                 )
-            if not info.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in name.parts):
+            if name.parts and not info.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in name.parts):
                 found[name] = info
         packed, size = path.stat().st_size, sum(info.file_size for info in found.values())
         if len(found) > MAX_FILES or size > max(SMALL_ZIP, MAX_GROWTH * packed):
@@ -273,8 +276,8 @@ def from_table(files: Files, table: str) -> Source:
     try:
         reader = csv.DictReader(io.StringIO(files.text(table), newline=""), skipinitialspace=True, strict=True)
         columns = [name.strip() for name in reader.fieldnames or []]
-        if "file" not in columns or len(set(columns)) < len(columns):
-            came = f"the first line {','.join(columns)!r}" if columns else "nothing in it"
+        if columns.count("file") != 1 or columns.count("label") > 1:
+            came = f"the first line {','.join(columns)[:MAX_SHOWN]!r}" if columns else "nothing in it"
             raise DataError(f"{where} has {came}; it must name the columns: file,label, or file without labels")
         reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
@@ -293,7 +296,7 @@ def from_table(files: Files, table: str) -> Source:
         if None in row:
             bad.append(f"line {line} has more columns than the first line")
         elif size is None:
-            bad.append(f"line {line}: there is no file {file!r} in {files.place}")
+            bad.append(f"line {line}: there is no file {file[:MAX_SHOWN]!r} in {files.place}")
         elif labelled and not label:
             bad.append(f"line {line}: {file} has no label")
         elif str(path) in named:

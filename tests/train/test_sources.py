@@ -162,7 +162,7 @@ def test_other_classes_than_the_classifier_s_are_refused_before_a_picture_is_rea
 
 
 def test_a_table_may_have_spaces_other_columns_a_mark_of_utf_8_and_names_with_commas(table):
-    folder = table('\ufeffid,file , label\r\n1,plain/plain-0.png, "a, b"\r\n\r\n2, spotted/spotted-0.png,c\r\n')
+    folder = table('\ufeffid,file , label,,\r\n1,plain/plain-0.png, "a, b",,\r\n\r\n2, spotted/spotted-0.png,c,,\r\n')
     found = find_pictures(folder)
     assert [p.name for p in found.pictures] == ["plain/plain-0.png", "spotted/spotted-0.png"]
     assert found.class_names == ["a, b", "c"]
@@ -205,6 +205,7 @@ def test_a_table_of_another_name_is_taken_where_it_is_the_only_one(make_pictures
         ("file,label\nplain/plain-0.png,a,b\n", "1 of 1 rows is wrong: line 2 has more columns than the first line"),
         ("file,label\n../pictures/plain/plain-0.png,a\n", "line 2: there is no file '../pictures/plain/plain-0.png'"),
         ("file,label\n/etc/hostname,a\n", "line 2: there is no file '/etc/hostname'"),
+        ("file,label\n" + "b" * 5000 + ",a\n", f"line 2: there is no file '{'b' * 100}' in"),
         ("file,label\nplain,a\n", "line 2: there is no file 'plain'"),
         ("file,label\nplain/plain-0.png,a\nplain/plain-1.png,a\n", "has one class (a); give at least two"),
     ],
@@ -276,7 +277,9 @@ def test_a_file_of_a_zip_that_says_less_than_it_holds_gives_no_more_than_it_says
 
 
 def test_what_a_computer_adds_to_a_zip_is_no_picture(archive):
-    path = archive("x/plain/a.png", "__MACOSX/x/plain/._a.png", "x/.DS_Store", "x/.hidden/b.png", "x/spotted/b.png")
+    path = archive(
+        "./", "./x/", "x/plain/a.png", "__MACOSX/x/plain/._a.png", "x/.DS_Store", "x/.hidden/b.png", "x/spotted/b.png"
+    )
     found = find_pictures(path)
     assert [p.name for p in found.pictures] == ["plain/a.png", "spotted/b.png"]
 
