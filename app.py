@@ -125,6 +125,7 @@ def build_app(shelf: Shelf) -> gr.Blocks:
                 source = gr.Dropdown(classes, value=classes[0], label="From", min_width=140, elem_id="sx-source")
                 goal = gr.Dropdown(classes, value=classes[1], label="To", min_width=140, elem_id="sx-goal")
             found = gr.HTML(elem_classes="sx", elem_id="sx-survey", min_height=240)
+            papers = gr.Button("Download all numbers (zip)", size="sm", elem_id="sx-papers", elem_classes="sx-plain")
         # Made on demand, then clicked by SAVE_FILE.
         file = gr.DownloadButton("Download", elem_id="sx-file", elem_classes="sx-hidden")
 
@@ -135,7 +136,7 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         surveyed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": found}
 
         app.load(do.show_first, None, [*shelved, *exhibit], **explaining)
-        look.tick(do.look_for_models, model, shelved, **AT_ONCE, **PRIVATE)
+        look.tick(do.look_for_models, None, shelved, **AT_ONCE, **PRIVATE)
         switched = model.input(do.choose_model, [model, strategy], exhibit, **explaining)
         switched.success(do.show_pair_again, [surveying, model, source, goal], found, **surveyed)
 
@@ -156,6 +157,8 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         made = flickers.gif(do.save_gif, visit, file, show_progress="hidden", **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
         made = save.click(do.save_all, visit, file, show_progress_on=save, **IN_LINE, **PRIVATE)
+        made.success(None, js=SAVE_FILE)
+        made = papers.click(do.save_papers, model, file, show_progress_on=papers, **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
 
         picture_tab.select(lambda: False, None, surveying, **AT_ONCE, **PRIVATE)

@@ -16,7 +16,7 @@ import gradio as gr
 from front import survey_views, views
 from front.links import Link
 from front.models import Exhibit, Shelf
-from front.replies import TOP_K, keep, keep_all, load, named, plainly, sorry
+from front.replies import TOP_K, keep, keep_all, keep_copies, load, named, plainly, sorry
 from front.survey import survey
 from stylex import Explanation
 from stylex.explain import Strategy, combine
@@ -54,7 +54,7 @@ class Handlers:
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         # Everybody begins with the same few pictures and pairs of classes.
-        self.explain_sample = lru_cache(maxsize=256)(self._explain_sample)
+        self.explain_sample = lru_cache(maxsize=128)(self._explain_sample)
         self.survey_of = lru_cache(maxsize=32)(self._survey_of)
 
     def _explain_sample(self, model: str, sample: str, target: str | None, strategy: Strategy) -> Explanation:
@@ -86,24 +86,24 @@ class Handlers:
             target = link.target if link.target in shown.model.class_names else None
             if target is None and link.target is not None:
                 missing.append(f"The link asks for {link.target}, which this classifier does not know.")
-            return [*self._shelf(shown.name), *self._exhibit(shown, sample, target, link, missing)]
+            names = self.shelf.names()
+            return [
+                gr.update(choices=names, value=shown.name, visible=len(names) > 1),
+                views.banner(self.shelf.news()),
+                gr.Timer(active=self.shelf.is_waiting),
+                *self._exhibit(shown, sample, target, link, missing),
+            ]
 
     def choose_model(self, model: str, strategy: Strategy) -> list[Any]:
         with plainly():
             shown = self.shelf.get(model)
             return self._exhibit(shown, next(iter(shown.pictures), None), None, Link(strategy=strategy))
 
-    def look_for_models(self, model: str) -> list[Any]:
+    def look_for_models(self) -> list[Any]:
         """What has come from the Hub since the page was opened; asked again and again while something is on its way."""
-        return self._shelf(model)
-
-    def _shelf(self, model: str) -> list[Any]:
         names, waiting = self.shelf.names(), self.shelf.is_waiting
-        return [
-            gr.update(choices=names, value=model, visible=len(names) > 1),
-            views.banner(self.shelf.news()),
-            gr.Timer(active=waiting),
-        ]
+        news = [*self.shelf.news(), *self.shelf.arrivals()]
+        return [gr.update(choices=names, visible=len(names) > 1), views.banner(news), gr.Timer(active=waiting)]
 
     def _exhibit(
         self, shown: Exhibit, sample: str | None, target: str | None, link: Link, missing: Sequence[str] = ()
@@ -190,6 +190,11 @@ class Handlers:
     ) -> Any:
         """The same after the model was changed, if the visitor is looking at it."""
         return self.show_pair(model, source, target, progress) if open_now else gr.skip()
+
+    def save_papers(self, model: str) -> str:
+        """All numbers of a model, and its card."""
+        with plainly():
+            return keep_copies(self.shelf.get(model).papers, "numbers")
 
     def keep_apart(self, model: str, chosen: str, other: str) -> Any:
         """The other class of a pair, which gives way when both are the same."""

@@ -22,6 +22,7 @@ from stylex.files import read_json
 from stylex.hub import HubError, fetch, split_revision
 
 MAX_SAMPLES = 30
+PAPERS = ("README.md", "attributes.json", "metrics.json", "training.json", "config.json")
 # For how long the app waits with its opening for a model that is named before those that are here.
 PATIENCE_S = 3.0
 # A Hub that has sent nothing for that long is said to be away.
@@ -38,12 +39,14 @@ class Exhibit:
     Attributes:
         pictures: sample pictures by name, the first of which opens the page.
         metrics: what train/evaluate.py measured, if it did.
+        papers: files of numbers and words about it, to take home.
     """
 
     name: str
     model: StylEx
     pictures: dict[str, Path]
     metrics: dict[str, Any] | None = None
+    papers: tuple[Path, ...] = ()
 
     @classmethod
     def read(cls, name: str, folder: Path) -> Exhibit:
@@ -60,6 +63,7 @@ class Exhibit:
             StylEx.from_pretrained(folder, device=device(), classifier=given),
             {path.stem: path for path in spread(sorted((folder / "samples").glob("*.png")), MAX_SAMPLES)},
             read_json(measured) if measured.is_file() else None,
+            tuple(folder / name for name in PAPERS if (folder / name).is_file()),
         )
 
 
@@ -177,6 +181,10 @@ class Shelf:
             else:
                 said.append(f"The Hub does not answer; {wish.name} will be here if it does. {instead}")
         return said
+
+    def arrivals(self) -> list[str]:
+        """The same of those that came from the Hub."""
+        return [f"{wish.name} is here now." for wish in self.wanted if wish.is_remote and wish.exhibit is not None]
 
     def _pull(self, remote: Sequence[Wish]) -> None:
         pause, left = PAUSE_S, list(remote)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import gradio as gr
 import torch
@@ -51,6 +52,15 @@ def named(class_names: list[str], probs: torch.Tensor) -> dict[str, float]:
 def keep(path: Path) -> str:
     """Copy a file to where gradio serves files from, and takes them away after a while."""
     return save_file_to_cache(path, cache_dir=get_upload_folder())
+
+
+def keep_copies(paths: Sequence[Path], name: str) -> str:
+    """Copies of some files, as a zip that gradio serves."""
+    with TemporaryDirectory() as folder:
+        with ZipFile(Path(folder) / f"{name}.zip", "w", ZIP_DEFLATED) as archive:
+            for path in paths:
+                archive.write(path, f"{name}/{path.name}")
+        return keep(Path(folder) / f"{name}.zip")
 
 
 def keep_all(e: Explanation) -> str:

@@ -32,7 +32,7 @@ from stylex.stylespace import StyleStats
 
 
 def shelf_of(*shown: Exhibit) -> Shelf:
-    return Shelf([Wish(exhibit.name, exhibit.name, exhibit=exhibit) for exhibit in shown])
+    return Shelf([Wish(exhibit.name, ".", exhibit=exhibit) for exhibit in shown])
 
 
 @pytest.fixture(scope="module")
@@ -240,13 +240,15 @@ def test_a_pair_is_computed_once_for_all_visitors(shelf):
 def test_the_page_gains_a_model_that_has_come(shelf, tiny_model):
     late = Wish("me/late", "me/late")
     growing = Shelf([late, *shelf.wanted])
-    model, banner, timer = Handlers(growing).look_for_models("one")
+    model, banner, timer = Handlers(growing).look_for_models()
     assert model["choices"] == ["one", "two"]
     assert "Fetching me/late from the Hub" in banner
     assert timer.active
     late.exhibit = Exhibit("me/late", tiny_model, {})
-    model, banner, timer = Handlers(growing).look_for_models("one")
-    assert (model["choices"], model["value"], banner) == (["me/late", "one", "two"], "one", "")
+    model, banner, timer = Handlers(growing).look_for_models()
+    assert model["choices"] == ["me/late", "one", "two"]
+    assert "value" not in model  # the visitor's choice stays
+    assert banner == "<p>me/late is here now.</p>"
     assert not timer.active
 
 

@@ -244,6 +244,10 @@ def test_the_classifier_is_explained_between_two_classes(app_page: Page) -> None
     choose(app_page, "#sx-source", "spotted")  # the other class gives way
     expect(survey.locator("h2").first).to_have_text("From spotted to plain, and back")
     expect(app_page.locator("#sx-goal input")).to_have_value("plain")
+    with app_page.expect_download() as saved:
+        app_page.get_by_role("button", name="Download all numbers").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert "numbers/attributes.json" in archive.namelist()
 
 
 def test_the_classifier_that_is_explained_is_the_one_that_is_chosen(app_page: Page) -> None:

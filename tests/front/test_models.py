@@ -92,6 +92,7 @@ def test_samples_and_numbers_are_those_beside_the_model(model_folder, pictures):
     assert len(shown.pictures) == 30
     assert all(path.stem == name for name, path in shown.pictures.items())
     assert shown.metrics == {"n": 3}
+    assert {path.name for path in shown.papers} == {"README.md", "attributes.json", "metrics.json", "config.json"}
 
 
 def test_few_of_many_pictures_are_from_all_over_the_list():
