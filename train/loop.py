@@ -64,6 +64,7 @@ class Trainer:
         config = replace(init.config, num_classes=classes) if init else o.model_config(classes)
         self.config: ModelConfig = config
         self.classifier = classifier.to(device)
+        self.classifier_id = f"{fingerprint([classifier])} {classifier.config}"
         self.judge = judge.to(device) if judge else None
         self.features = perceptual_features(o.perceptual, classifier).to(device)
         built: dict[str, Any] = {
@@ -111,7 +112,7 @@ class Trainer:
             "options": asdict(self.o),
             "model": self.config.to_dict(),
             "class_names": self.classifier.class_names,
-            "classifier": fingerprint([self.classifier]),
+            "classifier": self.classifier_id,
             "networks": {name: self.bare(name).state_dict() for name in NETWORKS},
             "ema": {name: self.ema[name].module.state_dict() for name in AVERAGED},
             "optimizer_g": self.optimizer_g.state_dict(),
@@ -144,7 +145,7 @@ class Trainer:
             raise checkpoint.ResumeError(
                 f"the checkpoint is of the classes {', '.join(before)}, the classifier of {', '.join(now)}; {way_out}"
             )
-        if state["classifier"] != fingerprint([self.classifier]):
+        if state["classifier"] != self.classifier_id:
             raise checkpoint.ResumeError(
                 f"the checkpoint was trained for another classifier than {self.o.classifier} holds now; {way_out}"
             )
