@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 
 from stylex import StylEx
 from stylex.__main__ import main
+from stylex.classifier import wrap
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,6 +56,16 @@ def refused(explain, capsys, tmp_path):
         return said.err.removeprefix("error: ").strip()
 
     return run
+
+
+def test_a_model_without_its_classifier_is_given_it_again(explain, refused, tiny_model, tmp_path, monkeypatch):
+    model, network = copy.copy(tiny_model), tiny_model.classifier.network
+    model.classifier = wrap(network, tiny_model.class_names, 16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    folder = model.save_pretrained(tmp_path / "unportable")
+    assert "only whoever trained it has it; give it with --classifier" in refused(model=folder)
+    assert "no classifier: use the folder of one, torchvision:NAME" in refused("--classifier", "mine", model=folder)
+    monkeypatch.setitem(sys.modules, "mine_to_ask", SimpleNamespace(network=network))
+    assert explain("--classifier", "mine_to_ask:network", model=folder) == 0
 
 
 def test_the_literal_command_explains_a_picture(model_folder, picture, tmp_path):

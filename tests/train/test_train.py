@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,6 @@ import yaml
 from small import assert_same, command_line, tiny_classifier
 
 from stylex import StylEx
-from stylex.__main__ import main as explain_command
 from stylex.classifier import save_classifier
 from stylex.config import ConfigError
 from stylex.files import ModelError
@@ -199,7 +199,7 @@ def module(tmp_path, monkeypatch) -> Iterator[str]:
 
 
 def test_with_a_classifier_that_no_model_can_hold_the_whole_way_is_open(start, module, pictures, tmp_path, capsys):
-    """Train, resume, search, measure and explain: the same one is given again, and without it nothing is done."""
+    """Train, resume, search, measure: the same one is given again, and without it nothing is done."""
     said = {"class_names": "plain,spotted", "classifier_resolution": 16, "classifier_outputs": "probabilities"}
     judge = tmp_path / "judge"
     save_classifier(tiny_classifier(), judge)
@@ -213,18 +213,17 @@ def test_with_a_classifier_that_no_model_can_hold_the_whole_way_is_open(start, m
     numbers = json.loads((run / "metrics.json").read_text())
     assert "second_agreement" in numbers
     assert "classifier_accuracy" not in numbers
-    given, picture = ["--model", str(model), "--data", str(pictures)], str(pictures / "plain" / "plain-0.png")
-    search = [*given, "--images", "12", "--min_visible", "0", "--report", "false"]
-    measure, explain = [*given, "--output", str(tmp_path / "m.json")], ["explain", picture, "--model", str(model)]
     missing = "only whoever trained it has it; give it with --classifier"
-    for script, args in ((find_attributes, search), (evaluate, measure)):
-        with pytest.raises(ModelError, match=missing):
-            script.main(args)
-        script.main([*args, "--classifier", module])
-    assert json.loads((tmp_path / "m.json").read_text())["n"] == 60
-    assert explain_command([*explain, "--output", str(tmp_path / "out")]) == 1
-    assert missing in capsys.readouterr().err
-    assert explain_command([*explain, "--output", str(tmp_path / "out"), "--classifier", module]) == 0
+    search = find_attributes.Options(str(model), str(pictures), images=12)
+    measure = ["--model", str(model), "--data", str(pictures), "--output", str(tmp_path / "measured.json")]
+    with pytest.raises(ModelError, match=missing):
+        find_attributes.prepare(search)
+    with pytest.raises(ModelError, match=missing):
+        evaluate.main(measure)
+    _, _, ((plan, _),) = find_attributes.prepare(replace(search, classifier=module))
+    assert len(plan.pictures) == 12
+    evaluate.main([*measure, "--classifier", module])
+    assert json.loads((tmp_path / "measured.json").read_text())["n"] == 60
     start(classifier=module, init_from=model, output=tmp_path / "second", total_kimg=0.004, **said)
     with pytest.raises(ConfigError, match="which a repository cannot hold, so nobody else could use the model"):
         start(classifier=module, push_to_hub=True, hub_model_id="me/mine", **said)
