@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from stylex.images import MAX_BYTES, SUFFIXES, ImageError, ImageSource, list_ima
 
 HUB = "hf://datasets/"
 TABLE = "labels.csv"
+DRIVE = re.compile(r"[A-Za-z]:")
 # Names of parts of a data set: a folder of them is no folder of classes.
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 # Pictures are compressed already: what unpacks to so many times the archive is none of them.
@@ -74,25 +76,31 @@ def find_pictures(data: str | Path, class_names: Sequence[str] | None = None) ->
     Raises:
         DataError: if there are no pictures, fewer than two classes, or other ones than `class_names`.
     """
+    try:
+        source = _found(data)
+    except OSError as error:
+        raise DataError(f"{error.filename or data} cannot be read ({error.strerror}); check its permissions") from None
+    if not source.pictures:
+        raise DataError(f"{source.place} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return in_order(source, class_names) if class_names is not None else source
+
+
+def _found(data: str | Path) -> Source:
     path = Path(data)
     if str(data).startswith(HUB):
         from train.hub_dataset import from_hub
 
-        source = from_hub(str(data))
-    elif path.is_dir():
-        source = from_files(Folder(path))
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        source = from_table(Folder(path.parent), path.name)
-    elif path.is_file():
-        source = from_files(Zip(path))
-    else:
-        raise DataError(
-            f"{data} does not exist; give a folder of pictures, with one sub-folder for each class if they have "
-            f"labels, a zip of one, or a dataset of the Hub such as {HUB}me/name"
-        )
-    if not source.pictures:
-        raise DataError(f"{source.place} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return in_order(source, class_names) if class_names is not None else source
+        return from_hub(str(data))
+    if path.is_dir():
+        return from_files(Folder(path))
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return from_table(Folder(path.parent), path.name)
+    if path.is_file():
+        return from_files(Zip(path))
+    raise DataError(
+        f"{data} does not exist; give a folder of pictures, with one sub-folder for each class if they have labels, a "
+        f"zip of one, or a dataset of the Hub such as {HUB}me/name"
+    )
 
 
 def in_order(source: Source, class_names: Sequence[str]) -> Source:
@@ -185,7 +193,7 @@ class Zip:
         found: dict[PurePosixPath, ZipInfo] = {}
         for info in self.archive.infolist():
             name = PurePosixPath(info.filename.replace("\\", "/"))
-            if name.is_absolute() or ".." in name.parts or ":" in "".join(name.parts[:1]):
+            if name.is_absolute() or ".." in name.parts or DRIVE.match(str(name)):
                 raise DataError(
                     f"{path} holds {info.filename!r}, which leads out of it; pack it again, from the inside"
                 )

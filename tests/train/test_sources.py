@@ -123,6 +123,16 @@ def test_one_class_is_not_enough(make_pictures):
     assert f"{folder} holds pictures and one class (plain)" in refusal(folder)
 
 
+def test_a_folder_that_may_not_be_read_is_named(make_pictures, monkeypatch):
+    folder = make_pictures(count=2)
+
+    def refuse(path: Path) -> None:  # root may read everything, so the system is spoken for
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert refusal(folder) == f"{folder} cannot be read (Permission denied); check its permissions"
+
+
 def test_no_pictures_at_all(tmp_path):
     assert f"{tmp_path} holds no pictures (.avif, .bmp" in refusal(tmp_path)
     (tmp_path / "a").mkdir()
