@@ -71,7 +71,7 @@ def build_app(shelf: Shelf) -> gr.Blocks:
     classes = first.model.class_names
 
     with gr.Blocks(title="StylEx", analytics_enabled=False, delete_cache=(KEEP_S, KEEP_S)) as app:
-        visit, surveying = gr.State(None), gr.State(False)
+        visit, surveying, seen = gr.State(None), gr.State(False), gr.State(None)
         lead = gr.HTML(views.lead(classes), elem_classes="sx sx-lead")
         banner = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-banner")
         look = gr.Timer(LOOK_S, active=False)
@@ -131,14 +131,15 @@ def build_app(shelf: Shelf) -> gr.Blocks:
 
         shelved = [model, banner, look]
         shown = [visit, missing, answer, target, strategy, flickers, workbench, moved, *knobs]
-        exhibit = [lead, sampler, source, goal, found, *shown]
+        exhibit = [lead, sampler, source, goal, seen, found, *shown]
         explaining: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": flickers}
         surveyed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": found}
 
-        app.load(do.show_first, None, [*shelved, *exhibit], **explaining)
+        app.load(do.show_models, None, shelved, **AT_ONCE, **PRIVATE)
+        app.load(do.show_first, None, [model, *exhibit], **explaining)
         look.tick(do.look_for_models, None, shelved, **AT_ONCE, **PRIVATE)
-        switched = model.input(do.choose_model, [model, strategy], exhibit, **explaining)
-        switched.success(do.show_pair_again, [surveying, model, source, goal], found, **surveyed)
+        switched = model.input(do.choose_model, [model, strategy, visit], exhibit, **explaining)
+        switched.success(do.show_pair_again, [surveying, model, source, goal, seen], [seen, found], **surveyed)
 
         sampler.pick(do.show_sample, [model, strategy], shown, **explaining)
         sent = upload.upload(do.show_upload, [upload, model, strategy], shown, **explaining)
@@ -163,10 +164,10 @@ def build_app(shelf: Shelf) -> gr.Blocks:
 
         picture_tab.select(lambda: False, None, surveying, **AT_ONCE, **PRIVATE)
         classifier_tab.select(lambda: True, None, surveying, **AT_ONCE, **PRIVATE)
-        classifier_tab.select(do.show_pair, [model, source, goal], found, **surveyed)
+        classifier_tab.select(do.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
         for one, other in ((source, goal), (goal, source)):
             apart = one.input(do.keep_apart, [model, one, other], other, **AT_ONCE, **PRIVATE)
-            apart.success(do.show_pair, [model, source, goal], found, **surveyed)
+            apart.success(do.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
 
         add_endpoints(front.gpu.lend(Endpoints(shelf), ENDPOINTS_ON_GPU))
 

@@ -89,20 +89,28 @@ class Handlers:
             names = self.shelf.names()
             return [
                 gr.update(choices=names, value=shown.name, visible=len(names) > 1),
-                views.banner(self.shelf.news()),
-                gr.Timer(active=self.shelf.is_waiting),
                 *self._exhibit(shown, sample, target, link, missing),
             ]
 
-    def choose_model(self, model: str, strategy: Strategy) -> list[Any]:
+    # A drop-down list tells of a choice whenever it is left, so each answer first asks whether anything is new.
+
+    def choose_model(self, model: str, strategy: Strategy, visit: Visit | None = None) -> Any:
+        if visit is not None and visit.model == model:
+            return gr.skip()
         with plainly():
             shown = self.shelf.get(model)
             return self._exhibit(shown, next(iter(shown.pictures), None), None, Link(strategy=strategy))
 
+    def show_models(self) -> list[Any]:
+        """What there is to choose from, and what is on its way, at once when the page opens."""
+        return self._models(self.shelf.news())
+
     def look_for_models(self) -> list[Any]:
-        """What has come from the Hub since the page was opened; asked again and again while something is on its way."""
+        """The same again and again while something is on its way, with what has come."""
+        return self._models([*self.shelf.news(), *self.shelf.arrivals()])
+
+    def _models(self, news: Sequence[str]) -> list[Any]:
         names, waiting = self.shelf.names(), self.shelf.is_waiting
-        news = [*self.shelf.news(), *self.shelf.arrivals()]
         return [gr.update(choices=names, visible=len(names) > 1), views.banner(news), gr.Timer(active=waiting)]
 
     def _exhibit(
@@ -130,10 +138,12 @@ class Handlers:
         with plainly():
             return screen(Visit(model, self.shelf.get(model).model.explain(load(path), None, TOP_K, strategy)))
 
-    def show_again(self, visit: Visit | None, target: str, strategy: Strategy) -> list[Any]:
+    def show_again(self, visit: Visit | None, target: str, strategy: Strategy) -> Any:
         """The same picture with another target or strategy."""
         with plainly():
             visit = started(visit)
+            if (visit.explanation.target, visit.explanation.strategy) == (target, strategy):
+                return gr.skip()
             if visit.sample is not None:
                 e = self.explain_sample(visit.model, visit.sample, target, strategy)
             else:
@@ -163,22 +173,28 @@ class Handlers:
     # The classifier as a whole.
 
     def _pair(self, shown: Exhibit, source: str, target: str) -> list[Any]:
-        """The choice of two classes, and an empty page until somebody looks at it."""
+        """The choice of two classes, and an empty page until somebody looks at it: nothing is seen."""
         classes = shown.model.class_names
-        return [gr.update(choices=classes, value=source), gr.update(choices=classes, value=target), ""]
+        return [gr.update(choices=classes, value=source), gr.update(choices=classes, value=target), None, ""]
 
-    def show_pair(self, model: str, source: str, target: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
-        """The attributes of the classifier between two of its classes."""
+    def show_pair(
+        self,
+        model: str,
+        source: str,
+        target: str,
+        seen: tuple[str, str, str] | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:
+        """What is seen now, and the attributes of the classifier between two of its classes."""
+        if seen == (model, source, target):
+            return gr.skip()
         with plainly():
             shown = self.shelf.get(model).model
             if shown.stats is None:
-                return views.notice(shown, True)
-            for name in (source, target):
-                if name not in shown.class_names:
-                    raise ValueError(
-                        f"there is no class {name!r}; this classifier knows {', '.join(shown.class_names)}"
-                    )
-            return self.survey_of(Pair(model, source, target, told(progress)))
+                return [None, views.notice(shown, True)]
+            if not {source, target} <= set(shown.class_names):  # of the model that was chosen a moment ago
+                source, target = shown.class_names[:2]
+            return [(model, source, target), self.survey_of(Pair(model, source, target, told(progress)))]
 
     def show_pair_again(
         self,
@@ -186,10 +202,11 @@ class Handlers:
         model: str,
         source: str,
         target: str,
+        seen: tuple[str, str, str] | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:
         """The same after the model was changed, if the visitor is looking at it."""
-        return self.show_pair(model, source, target, progress) if open_now else gr.skip()
+        return self.show_pair(model, source, target, seen, progress) if open_now else gr.skip()
 
     def save_papers(self, model: str) -> str:
         """All numbers of a model, and its card."""

@@ -192,6 +192,7 @@ def test_a_model_can_be_chosen_with_the_keyboard(app_page: Page) -> None:
     app_page.get_by_label("Classifier").focus()
     app_page.keyboard.press("Control+a")
     app_page.keyboard.type("leav")
+    expect(app_page.get_by_role("option")).to_have_count(1)
     app_page.keyboard.press("Enter")
     expect(app_page.locator(".sx-lead p")).to_contain_text("diseased from healthy")
 
