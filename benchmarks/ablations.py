@@ -55,7 +55,7 @@ ROWS = [
     Row("more-swap", "twice as much class swap", {"class_swap": 0.5}),
     Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),
     Row("no-group", "no group penalty", {"group_weight": 0}),
-    Row("ramp", "the classification loss comes in over the first 4 kimg", {"kl_ramp_kimg": 4}),
+    Row("ramp", "the classification loss comes in over the first 2 kimg", {"kl_ramp_kimg": 2}),
     Row(
         "no-class-loss", "no classification loss (and no class swap, which needs it)", {"kl_weight": 0, "class_swap": 0}
     ),
