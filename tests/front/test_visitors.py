@@ -105,9 +105,7 @@ def test_a_file_of_the_server_cannot_be_named_as_a_picture(api, path):
             assert (answer.status_code, answer.text.split("; ")[1]) == (400, "send the file itself.")
 
 
-@pytest.mark.parametrize(
-    "where", ["", "/etc/passwd", "app.py", "../app.py", "%2e%2e/app.py", str(ROOT / "app.py")]
-)
+@pytest.mark.parametrize("where", ["", "/etc/passwd", "app.py", "../app.py", "%2e%2e/app.py", str(ROOT / "app.py")])
 def test_a_file_of_the_server_cannot_be_read(api, where):
     for route in ("file=", "file/"):
         answer = api.get(f"/{route}{where}")
