@@ -111,8 +111,9 @@ def test_train_knows_stylex_and_never_the_app():
 
 
 def test_the_app_never_trains():
-    loaded, called = imports(ROOT / "app.py")
-    assert not tops(loaded | called) & {"train", "accelerate", "jsonargparse"}
+    for path in [ROOT / "app.py", *(ROOT / "front").glob("*.py")]:
+        loaded, called = imports(path)
+        assert not tops(loaded | called) & {"train", "accelerate", "jsonargparse"}, path.name
 
 
 def test_no_code_under_a_non_commercial_licence():
