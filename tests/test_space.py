@@ -73,10 +73,11 @@ def test_what_is_tested_is_what_the_requirements_allow(requirement):
     assert Version(importlib.metadata.version(requirement.name)) in requirement.specifier
 
 
-def test_the_gradio_of_the_space_is_the_gradio_that_is_tested():
-    assert FRONT["sdk_version"] == importlib.metadata.version("gradio"), (
-        "sdk_version decides which gradio a Space runs: install that one, or try the app with the new one and change it"
-    )
+def test_the_space_runs_a_gradio_that_was_tested():
+    """The one that is installed, or one before it: a release of gradio must not fail the tests of an old commit."""
+    ours, (allowed,) = Version(FRONT["sdk_version"]), [r for r in REQUIREMENTS if r.name == "gradio"]
+    assert ours in allowed.specifier
+    assert ours <= Version(importlib.metadata.version("gradio"))
 
 
 def test_the_requirements_leave_the_torch_of_zerogpu_alone():
