@@ -201,7 +201,8 @@ class Searched:
 
         def encoded() -> Iterator[Tensor]:
             found = readable(self.source, model.resolution, o.split)
-            bar = tqdm(found, desc="statistics", total=len(self.source.pictures), unit="picture")
+            # One iterator: each new one of a bar would end the last, and with it what it reads from.
+            bar = iter(tqdm(found, desc="statistics", total=len(self.source.pictures), unit="picture"))
             while batch := list(islice(bar, ENCODED)):
                 x = to_float(torch.cat([x for _, x in batch])).to(model.device)
                 latent = model.encode(x)

@@ -207,6 +207,11 @@ def test_statistics_are_of_the_whole_part_and_attributes_of_the_chosen_pictures(
     ]
 
 
+def test_statistics_are_of_every_picture_however_many_batches_they_take(find, pictures, monkeypatch):
+    monkeypatch.setattr("train.find_attributes.ENCODED", 4)
+    assert find().stats.count == len(load_pictures(pictures, 16, "train"))
+
+
 def test_a_search_writes_statistics_and_attributes_and_touches_nothing_else(find, model_folder):
     before = {p.relative_to(model_folder): p.read_bytes() for p in model_folder.rglob("*") if p.is_file()}
     find()
