@@ -28,9 +28,11 @@ PATIENCE_MS = 60_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
+    """Marked, and last: Playwright leaves an event loop running, under which nobody else can start one."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.browser)
+    items.sort(key=here.__contains__)
 
 
 @pytest.fixture(scope="session")

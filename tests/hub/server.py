@@ -527,10 +527,13 @@ class Handler(BaseHTTPRequestHandler):
         files = self.commit(self.repo(repo_id, kind), revision).files
         rows = []
         for asked in json.loads(self.body)["files"]:
-            large = self.hub.mode != "regular" and (asked["path"].endswith(".safetensors") or asked["size"] > 10_000)
-            row = {"path": asked["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
-            if asked["path"] in files:
-                row["oid"] = files[asked["path"]].etag
+            path, size = asked["path"], asked["size"]
+            # The Hub keeps text of up to 10 MB as it is.
+            large = path.endswith(".safetensors") or (size > 10_000 and not path.endswith((".md", ".py", ".json")))
+            large = large and self.hub.mode != "regular"
+            row = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
+            if path in files:
+                row["oid"] = files[path].etag
             rows.append(row)
         return ({"files": rows},)
 
