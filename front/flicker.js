@@ -54,6 +54,9 @@
   });
   new MutationObserver(arrange).observe(document.body, { childList: true, subtree: true });
 
+  // Gradio measures its tabs before their font is there, and hides on a phone what then seems too wide.
+  document.fonts.ready.then(() => window.dispatchEvent(new Event("resize")));
+
   document.addEventListener("click", async (event) => {
     const link = event.target.closest("a.sx-copy");
     if (!link) return;
