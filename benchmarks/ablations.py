@@ -52,7 +52,7 @@ ROWS = [
     Row("temperature-1", "probabilities as the classifier says them", {"temperature": 1}),
     Row("encoder-mixing", "style mixing on the encoder path", {"encoder_mixing": 0.25}),
     Row("no-swap", "no class swap", {"class_swap": 0}),
-    Row("more-swap", "twice as much class swap", {"class_swap": 0.5}),
+    Row("less-swap", "half as much class swap", {"class_swap": 0.2}),
     Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),
     Row("no-group", "no group penalty", {"group_weight": 0}),
     Row("ramp", "the classification loss comes in over the first 2 kimg", {"kl_ramp_kimg": 2}),

@@ -130,13 +130,15 @@ def test_the_card_s_numbers_are_those_of_metrics_json(folder, metrics):
         assert any(str(metrics[key]["10"]) in row for row in rows), key
 
 
-def test_the_readme_s_numbers_are_those_of_the_leaves():
-    numbers = json.loads((CHECKPOINTS / "leaves" / "metrics.json").read_text(encoding="utf-8"))
+def test_the_readme_s_numbers_are_those_of_the_models():
     text = (CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8")
-    shown = [numbers[key] for key in ("agreement", "second_agreement", "retrieval")]
-    shown += [numbers[key]["10"] for key in ("sufficiency", "second_sufficiency")] + [numbers["visibility"]]
-    assert re.findall(r"\| (\S+) \| ≥ \S+ \|", text) == [str(number) for number in shown]
-    assert f"on {numbers['n']} held-out pictures" in text
+    columns = zip(*re.findall(r"\| (\S+) \| (\S+) \| ≥ \S+ \|", text), strict=True)
+    for name, column in zip(("leaves", "hands"), columns, strict=True):
+        numbers = json.loads((CHECKPOINTS / name / "metrics.json").read_text(encoding="utf-8"))
+        shown = [numbers[key] for key in ("agreement", "second_agreement", "retrieval")]
+        shown += [numbers[key]["10"] for key in ("sufficiency", "second_sufficiency")] + [numbers["visibility"]]
+        assert list(column) == [str(number) for number in shown]
+        assert f"{numbers['n']} held-out pictures of {name}" in text
 
 
 def test_the_card_shows_pictures_that_are_there_and_names_its_licence(folder):

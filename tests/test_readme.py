@@ -41,6 +41,7 @@ DOCUMENTS = (
     "docs/speed.md",
     "docs/training.md",
     "stylex/card.md",
+    "train/configs/hands-about.md",
     "train/configs/leaves-about.md",
 )
 ROOMS = ("stylex", "train", "front", "tests", "scripts", "benchmarks", "checkpoints", "docs", ".ci")
@@ -304,7 +305,7 @@ def test_the_versions_of_python_are_those_of_the_package():
 
 
 def test_the_held_out_share_is_the_one_in_the_code():
-    for name in ("README.md", "docs/data.md", "train/configs/leaves-about.md"):
+    for name in ("README.md", "docs/data.md", "train/configs/leaves-about.md", "train/configs/hands-about.md"):
         assert re.findall(r"(\d+) % of (?:them|the pictures)", TEXT[name]) == [str(VALIDATION_PERCENT)]
 
 

@@ -27,6 +27,7 @@ from stylex.config import ConfigError
 from stylex.files import ModelError
 from train import checkpoint, evaluate, find_attributes
 from train.data import DataError, load_pictures
+from train.options import parse
 from train.train import Options, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,6 +234,14 @@ def test_a_judge_of_other_classes_is_refused(start, tmp_path):
     save_classifier(tiny_classifier(("cat", "dog")), tmp_path / "judge")
     with pytest.raises(ConfigError, match="judge names cat, dog, the classifier plain, spotted; they must be the same"):
         start(judge=tmp_path / "judge")
+
+
+def test_the_recipe_for_a_laptop_fits_anybody_s_pictures():
+    """Two files in a row, as for the bundled hands: the recipe, and what it is for."""
+    configs = ROOT / "train" / "configs"
+    o = parse(Options, "", ["--config", str(configs / "laptop.yaml"), "--config", str(configs / "hands.yaml")])
+    assert (o.output, o.total_kimg, o.swap_after_kimg) == ("runs/hands", 34, 20)
+    assert StylEx.from_pretrained(ROOT / o.init_from).config == replace(o.model_config(10), num_classes=2)
 
 
 def test_init_from_starts_at_a_model_folder(start, tmp_path):
