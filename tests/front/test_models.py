@@ -18,7 +18,7 @@ from stylex.classifier import wrap
 @pytest.fixture
 def bundled(model_folder, tmp_path) -> Path:
     """Two models, and a folder that is none."""
-    for name in ("hands", "leaves"):
+    for name in ("leaves", "hands"):
         shutil.copytree(model_folder, tmp_path / "checkpoints" / name)
     (tmp_path / "checkpoints" / "notes").mkdir()
     return tmp_path / "checkpoints"
@@ -27,8 +27,8 @@ def bundled(model_folder, tmp_path) -> Path:
 def test_every_bundled_model_is_shown_by_the_name_of_its_folder(bundled):
     shelf = Shelf(wishes("", bundled))
     shelf.fill()
-    assert shelf.names() == ["hands", "leaves"]
-    assert shelf.get().name == shelf.get("").name == "hands"
+    assert shelf.names() == ["leaves", "hands"]
+    assert shelf.get().name == shelf.get("").name == "leaves"
     assert shelf.get("leaves").model.class_names == ["plain", "spotted"]
     assert (shelf.news(), shelf.is_waiting) == ([], False)
 
@@ -45,7 +45,7 @@ def test_a_model_that_is_not_on_the_shelf_cannot_be_had(bundled, model_folder):
     shelf = Shelf(wishes("", bundled))
     shelf.fill()
     for name in (str(model_folder), "../model", "me/a", "checkpoints/leaves"):
-        with pytest.raises(ValueError, match=r"there is no model .* choose one of hands, leaves"):
+        with pytest.raises(ValueError, match=r"there is no model .* choose one of leaves, hands"):
             shelf.get(name)
 
 
@@ -69,19 +69,19 @@ def test_a_model_without_its_classifier_is_shown_with_the_one_that_the_environme
     monkeypatch.setitem(sys.modules, "mine_to_show", SimpleNamespace(network=network))
     shelf = Shelf(wishes("", bundled))
     shelf.fill()
-    assert shelf.names() == ["hands", "leaves"]
+    assert shelf.names() == ["leaves", "hands"]
     monkeypatch.setenv("STYLEX_CLASSIFIER", "mine_to_show:network")
     shelf = Shelf(wishes("", bundled))
     shelf.fill()
-    assert shelf.names() == ["hands", "leaves", "mine"]  # the others keep their own
+    assert shelf.names() == ["leaves", "hands", "mine"]  # the others keep their own
 
 
 def test_no_model_at_all_is_an_error(bundled, tmp_path):
     with pytest.raises(ModelError, match="there is no model to show"):
         Shelf(wishes("", tmp_path / "nothing")).fill()
-    for name in ("hands", "leaves"):
+    for name in ("leaves", "hands"):
         (bundled / name / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"leaves/config\.json is not valid JSON"):
+    with pytest.raises(ModelError, match=r"hands/config\.json is not valid JSON"):
         Shelf(wishes("", bundled)).fill()
 
 
