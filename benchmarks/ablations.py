@@ -20,11 +20,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from PIL import Image
 
 from stylex.files import read_json, write_json
 from stylex.images import to_pil_list
 from stylex.model import StylEx
+from stylex.render import grid
 from stylex.stylespace import move
 from train.data import load_pictures, to_float
 
@@ -132,13 +132,8 @@ def sheet(model: StylEx, data: str, path: Path) -> None:
         if first and model.stats:
             x = model.synthesize(move(one, first.index, first.direction, model.stats))
         moved.append(x)
-    tiles = [to_pil_list(x_rec), to_pil_list(torch.cat(moved))]
-    side = model.resolution * SCALE
-    canvas = Image.new("RGB", (side * len(index), side * len(tiles)))
-    for y, line in enumerate(tiles):
-        for x, tile in enumerate(line):
-            canvas.paste(tile.resize((side, side), Image.Resampling.BICUBIC), (x * side, y * side))
-    canvas.save(path, quality=85)
+    rows = [to_pil_list(x_rec), to_pil_list(torch.cat(moved))]
+    grid(rows, scale=SCALE).save(path, quality=85)
 
 
 COLUMNS = {
