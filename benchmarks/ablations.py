@@ -1,6 +1,6 @@
 """What each choice of training is worth: one short run for each, all else alike, measured on held-out pictures.
 
-    python benchmarks/ablations.py --data PICTURES --classifier runs/leaves-classifier --docs docs
+    python benchmarks/ablations.py --data PICTURES --classifier checkpoints/leaves/classifier --judge checkpoints/leaves/judge --docs docs
 
 A row is `train/train.py`, `train/find_attributes.py` and `train/evaluate.py`, started as a user would start them. A row
 that is done is not done again, so this can be stopped and started. `--docs` writes the table and a sheet for each row
