@@ -1,6 +1,7 @@
 """What each choice of training is worth: one short run for each, all else alike, measured on held-out pictures.
 
-    python benchmarks/ablations.py --data PICTURES --classifier checkpoints/leaves/classifier --judge checkpoints/leaves/judge --docs docs
+    python benchmarks/ablations.py --data PICTURES --docs docs \\
+        --classifier checkpoints/leaves/classifier --judge checkpoints/leaves/judge
 
 A row is `train/train.py`, `train/find_attributes.py` and `train/evaluate.py`, started as a user would start them. A row
 that is done is not done again, so this can be stopped and started. `--docs` writes the table and a sheet for each row
@@ -54,6 +55,7 @@ ROWS = [
     Row("no-swap", "no class swap", {"class_swap": 0}),
     Row("less-swap", "half as much class swap", {"class_swap": 0.2}),
     Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),
+    Row("few", "on half of the swapped pictures only the 10 coordinates follow that the class owns", {"swap_few": 10}),
     Row("no-group", "no group penalty", {"group_weight": 0}),
     Row("ramp", "the classification loss comes in over the first 2 kimg", {"kl_ramp_kimg": 2}),
     Row(

@@ -98,14 +98,3 @@ def for_discriminator(x: Tensor, strength: float | Tensor) -> Tensor:
     x = some(jitter(x, brightness=0.2, contrast=0.2, saturation=0.3, hue=0.02))
     x = some(translate(x))
     return some(cutout(x))
-
-
-def swap_top(probs: Tensor) -> Tensor:
-    """Exchange each picture's largest probability with that of a random other class: [N, K] -> [N, K]."""
-    n, k = probs.shape
-    top = probs.argmax(1)
-    other = (top + torch.randint(1, k, (n,), device=probs.device)) % k
-    rows = torch.arange(n, device=probs.device)
-    swapped = probs.clone()
-    swapped[rows, top], swapped[rows, other] = probs[rows, other], probs[rows, top]
-    return swapped

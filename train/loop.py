@@ -27,11 +27,12 @@ from stylex.model import StylEx
 from stylex.perceptual import perceptual_features
 from train import checkpoint
 from train.adaptive import AdaptiveStrength
-from train.augment import flip, for_discriminator, swap_top
+from train.augment import flip, for_discriminator
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
 from train.interrupt import Interrupt
 from train.report import Reports
+from train.swap import followers, swap_top
 from train.watch import Watch, check, tried_again, weight_norms
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class Trainer:
             latent = torch.cat([w, probs], dim=1)
             mix = self.mixing(w, probs) if mixed else None
             if swap:
-                mix = torch.cat([w, wanted], dim=1), self.swap_mask(len(x))
+                mix = torch.cat([w, wanted], dim=1), self.following(wanted)
             fake = self.generator(latent, mix=mix)
 
         loss = x.new_zeros(())
@@ -289,18 +290,16 @@ class Trainer:
             mask[layer.slice] = layer.resolution >= first.resolution and layer.start >= first.start
         return torch.cat([w.roll(1, dims=0), probs], dim=1), mask.expand(len(w), -1)
 
-    def swap_mask(self, n: int) -> Tensor:
-        """Which coordinates follow the swapped class: [n, S] bool.
-
-        Never toRGB, which AttFind does not search. With `swap_dropout`, a random share of the others in each picture:
-        then no coordinate can rely on all the rest, and a few moved alone still show and still decide.
-        """
-        space = self.bare("generator").space
-        device = self.accelerator.device
-        keep = 1 - torch.rand(n, 1, device=device) * self.o.swap_dropout
-        mask = torch.rand(n, space.size, device=device) < keep
-        mask[:, space.num_conv :] = False
-        return mask
+    def following(self, wanted: Tensor) -> Tensor:
+        """Which coordinates follow swapped probabilities [N, K]: [N, S] bool."""
+        generator = self.bare("generator")
+        return followers(
+            generator.affine.class_weight,
+            generator.space.num_conv,
+            wanted.argmax(dim=1),
+            self.o.swap_dropout,
+            self.o.swap_few,
+        )
 
     def update_discriminator(self, x: Tensor, probs: Tensor, fake: Tensor, wanted: Tensor) -> None:
         """Real pictures with their own probabilities against fakes with the ones they were asked for."""

@@ -20,7 +20,7 @@ from stylex.config import ConfigError
 from stylex.images import to_pil_list
 from stylex.perceptual import EfficientNetLite0
 from stylex.render import grid
-from train.augment import swap_top
+from train.swap import swap_top
 from train.watch import check
 
 if TYPE_CHECKING:

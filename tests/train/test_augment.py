@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
-from train.augment import cutout, flip, for_discriminator, jitter, swap_top, translate, zoom
+from train.augment import cutout, flip, for_discriminator, jitter, translate, zoom
 
 
 @pytest.fixture
@@ -140,24 +138,3 @@ def test_cutout_greys_one_square():
         rows, columns = hole.any(dim=1), hole.any(dim=0)
         assert rows.sum() == columns.sum() == 6
     assert torch.equal(y[:, 0], y[:, 2])
-
-
-def test_swap_top_of_two_classes_exchanges_them():
-    probs = torch.tensor([[0.9, 0.1], [0.3, 0.7]])
-    assert torch.equal(swap_top(probs), probs.flip(1))
-
-
-def test_swap_top_of_many_classes_gives_the_first_place_to_another():
-    torch.manual_seed(0)
-    probs = torch.rand(500, 4).softmax(dim=1)
-    before = probs.clone()
-    swapped = swap_top(probs)
-    assert torch.equal(probs, before)
-    torch.testing.assert_close(swapped.sort(dim=1).values, probs.sort(dim=1).values)
-    top, new = probs.argmax(dim=1), swapped.argmax(dim=1)
-    assert (top != new).all()
-    # Two places change hands, the others stay; every other class has its turn.
-    assert ((swapped != probs).sum(dim=1) == 2).all()
-    counts = ((new - top) % 4).bincount(minlength=4)
-    assert counts[0] == 0
-    assert counts[1:].min() > 500 / 3 - 5 * math.sqrt(500 / 3)
