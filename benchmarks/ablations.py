@@ -56,7 +56,7 @@ ROWS = [
     Row("less-swap", "half as much class swap", {"class_swap": 0.2}),
     Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),
     Row("few", "on half of the swapped pictures only the 10 coordinates follow that the class owns", {"swap_few": 10}),
-    Row("no-group", "no group penalty", {"group_weight": 0}),
+    Row("no-sparsity", "no penalty on what the coordinates read of the class", {"sparsity_weight": 0}),
     Row("ramp", "the classification loss comes in over the first 2 kimg", {"kl_ramp_kimg": 2}),
     Row(
         "no-class-loss", "no classification loss (and no class swap, which needs it)", {"kl_weight": 0, "class_swap": 0}
@@ -64,7 +64,7 @@ ROWS = [
     Row(
         "paper",
         "the paper's losses alone, probabilities as they are",
-        {"class_swap": 0, "group_weight": 0, "temperature": 1, "random_path_every": 2},
+        {"class_swap": 0, "sparsity_weight": 0, "temperature": 1, "random_path_every": 2},
     ),
     Row("half-width", "half the channels", {"channels": [48, 48, 32, 16], "trunk_channels": [48, 48, 32, 16]}),
     Row("wide-16", "twice the generator's channels at 16 and 32 px", {"channels": [96, 96, 128, 64]}),

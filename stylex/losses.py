@@ -73,15 +73,17 @@ def classifier_kl(probs: Tensor, logits: Tensor) -> Tensor:
     return (torch.xlogy(probs, probs) - probs * logits.log_softmax(dim=1)).sum(dim=1)
 
 
-def group_penalty(class_weight: Tensor) -> Tensor:
-    """Sum over style coordinates of the norm of their weights on the class probabilities.
+def class_sparsity(class_weight: Tensor) -> Tensor:
+    """How much the style coordinates read of the class: sum over s and k of |W_sk - median_k W_sk| / sqrt(2).
 
-    It is not differentiable at zero, so coordinates that say little of the class end up saying nothing, and the few
-    that remain are strong. Ours, not the paper's.
+    Its pull does not fade near zero, so coordinates that say little of the class end up saying nothing, and the few
+    that remain are strong. Nor does it favour a coordinate that serves many classes: AttFind moves to the end of a
+    range, where a single class can lie. Ours, not the paper's.
 
     Args:
         class_weight: [S, K].
     """
-    # Only differences between classes count: the probabilities sum to one.
-    centred = class_weight - class_weight.mean(dim=1, keepdim=True)
-    return (centred.square().sum(dim=1) + 1e-12).sqrt().sum()
+    # Only differences between classes count: the probabilities sum to one. From the median, a coordinate that one class
+    # has to itself counts once. sqrt(2): two classes differ by sqrt(2) times their distance from the mean.
+    middle = class_weight.median(dim=1, keepdim=True).values
+    return (class_weight - middle).abs().sum() / 2**0.5

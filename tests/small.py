@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
     "warmup_kimg": 0.0,
     "class_swap": 0.5,
     "swap_dropout": 0.5,
-    "group_weight": 0.01,
+    "sparsity_weight": 0.01,
     "augment": "ada",
     "ada_kimg": 0.1,
     "r1_every": 3,

@@ -96,18 +96,24 @@ def test_the_kl_of_a_certain_class_is_finite():
     assert losses.classifier_kl(p, torch.tensor([[0.0, 0.0]])).item() == pytest.approx(math.log(2))
 
 
-def test_the_group_penalty_ignores_a_shift_common_to_all_classes():
+def test_class_sparsity_ignores_a_shift_common_to_all_classes():
     # Probabilities sum to one, so a row of equal weights is a constant and says nothing of the class.
     weight = torch.tensor([[3.0, -1.0], [5.0, 5.0], [0.0, 0.0]])
-    # first row: +-2 around its mean, length sqrt(8)
-    assert losses.group_penalty(weight).item() == pytest.approx(math.sqrt(8), abs=1e-4)
+    # first row: 4 apart
+    assert losses.class_sparsity(weight).item() == pytest.approx(4 / math.sqrt(2))
     shifted = weight + torch.tensor([[7.0], [-2.0], [100.0]])
-    assert losses.group_penalty(shifted).item() == pytest.approx(math.sqrt(8), abs=1e-4)
+    assert losses.class_sparsity(shifted).item() == pytest.approx(4 / math.sqrt(2))
 
 
-def test_the_group_penalty_pulls_every_row_equally_hard_and_is_finite_at_zero():
+def test_class_sparsity_counts_classes_that_share_a_coordinate_as_often_as_those_that_do_not():
+    shared = torch.tensor([[2.0, -2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    apart = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, -2.0, 0.0, 0.0]])
+    assert losses.class_sparsity(shared) == losses.class_sparsity(apart)
+
+
+def test_class_sparsity_pulls_every_row_equally_hard_and_is_finite_at_zero():
     weight = torch.tensor([[3.0, -3.0], [0.3, -0.3], [0.0, 0.0]], requires_grad=True)
-    losses.group_penalty(weight).backward()
+    losses.class_sparsity(weight).backward()
     lengths = weight.grad.norm(dim=1)
     torch.testing.assert_close(lengths, torch.tensor([1.0, 1.0, 0.0]))
 

@@ -257,8 +257,8 @@ class Trainer:
             elif not mixed:
                 log |= {"l1": pixel.detach(), "perceptual": look.detach(), "kl": kl.detach()}
                 log["w_spread"] = w.detach().std(dim=0, unbiased=False).mean()
-        if o.group_weight:
-            loss = loss + o.group_weight * losses.group_penalty(self.bare("generator").affine.class_weight)
+        if o.sparsity_weight:
+            loss = loss + o.sparsity_weight * losses.class_sparsity(self.bare("generator").affine.class_weight)
         self.optimizer_g.zero_grad()
         self.accelerator.backward(loss)
         self.note_gradient("g_grad", self.optimizer_g)

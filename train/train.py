@@ -106,7 +106,8 @@ class Options:
         swap_dropout: on those steps, up to this share of the coordinates stays behind. Not in the paper.
         swap_few: on half of those steps' pictures only so many coordinates follow, the ones that the class asked for
             has most to itself; for many classes, which otherwise share theirs. 0 = off. Not in the paper.
-        group_weight: penalty on the coordinates that read the class, so that few do. Not in the paper.
+        sparsity_weight: penalty on what the coordinates read of the class, so that few do, each of few classes. Not in
+            the paper.
         augment: share of the discriminator's pictures that are changed in colour, place and by a hole; ada adapts it
             to how far the discriminator has learnt its pictures by heart, for a few thousand pictures or fewer.
         ada_target: with ada, the mean of sign(D(real)) to hold; higher changes fewer pictures.
@@ -172,7 +173,7 @@ class Options:
     swap_closeness: float = 0.5
     swap_dropout: float = 0.0
     swap_few: int = 0
-    group_weight: float = 0.0
+    sparsity_weight: float = 0.0
     augment: Strength = 0.3
     ada_target: float = 0.6
     ada_kimg: float = 100.0

@@ -491,7 +491,7 @@ def test_the_classification_loss_comes_in_slowly(make_trainer, x):
     for kl_weight in (0.0, 1.0):
         for nimg in (0, 500, 1000, 2000):
             trainer = make_trainer(
-                kl_weight=kl_weight, kl_ramp_kimg=1.0, class_swap=0.0, warmup_kimg=9.0, group_weight=0.0
+                kl_weight=kl_weight, kl_ramp_kimg=1.0, class_swap=0.0, warmup_kimg=9.0, sparsity_weight=0.0
             )
             trainer.nimg = nimg
             trainer.step(x)
