@@ -113,7 +113,7 @@ def measure(row: Row, data: str, classifier: str, folder: Path, more: list[str])
         print(f"{row.name}: no attributes, as the search said above; the row has no numbers of them", file=sys.stderr)
     run("evaluate.py", "--model", model, "--data", data, "--split", "val", "--output", str(metrics))
     sheet(StylEx.from_pretrained(model), data, folder / "sheet.webp")
-    write_json(folder / "row.json", {"command": command(row), "minutes": round(minutes, 1), **read_json(metrics)})
+    write_json(folder / "row.json", {"minutes": round(minutes, 1), **read_json(metrics)})
 
 
 @torch.no_grad()
@@ -173,7 +173,7 @@ def publish(done: dict[str, dict[str, Any]], output: Path, docs: Path) -> None:
         if row.name in done:
             (pictures / f"{row.name}.webp").write_bytes((output / row.name / "sheet.webp").read_bytes())
             parts += [
-                f"**{row.asks}** · `{done[row.name]['command']}`",
+                f"**{row.asks}** · `{command(row)}`",
                 "",
                 f"![reconstructions, and below them the first attribute moved](ablations/{row.name}.webp)",
                 "",

@@ -69,7 +69,7 @@ def test_a_row_of_the_ablations_is_trained_searched_measured_and_written_down_on
     assert started == ["train.py", "find_attributes.py", "evaluate.py"]
     page = (tmp_path / "ablations.md").read_text(encoding="utf-8")
     assert f"| {done['base']['l1']:g} |" in page
-    assert f"`{done['base']['command']}`" in page
+    assert f"`{ablations.command(ablations.ROWS[0])}`" in page
     assert (tmp_path / "ablations" / "base.webp").is_file()
 
     # What a person writes around the rows stays.
