@@ -86,7 +86,8 @@ EditsOf = Callable[[Tensor], Edits]
 
 # Narrower passes than the first are never faster, and wider ones than the last have not been.
 WIDTHS = (8, 16, 32, 64, 128, 256, 512)
-# A width that much slower per copy than the best one ends the trial: less may be chance.
+# A width that much slower per copy than the best one ends the trial: less may be chance. So do two in a row that are no
+# faster: on a CPU all are alike, and the widest would cost as much as a screened search of ten pictures.
 SLOWER = 1.25
 
 
@@ -109,7 +110,13 @@ def plain_edits(logits_of: LogitsOf, batch_size: int = 256) -> EditsOf:
 
 @torch.no_grad()
 def effects_of(
-    edits: Edits, base: Tensor, s: Tensor, stats: StyleStats, candidates: Tensor, shift: float = 1.0
+    edits: Edits,
+    base: Tensor,
+    s: Tensor,
+    stats: StyleStats,
+    candidates: Tensor,
+    shift: float = 1.0,
+    moves: Tensor | None = None,
 ) -> Tensor:
     """Effect of every move on one picture.
 
@@ -118,13 +125,17 @@ def effects_of(
         base: [1, K] what is seen of the picture itself.
         s: [1, S] its styles.
         candidates: [M] the coordinates to move.
+        moves: [2, M] bool, which way each of them; None for both.
 
     Returns:
-        [2, M, K] on the CPU. A coordinate that is at the end already, or does not vary, has effect 0 and costs nothing.
+        [2, M, K] on the CPU. A move that is not made, or of a coordinate that is at the end already or does not vary,
+        has effect 0 and costs nothing.
     """
     effect = torch.zeros(2, len(candidates), base.shape[1])
     here = s[0, candidates]
     ways = shift * (torch.stack([stats.s_min, stats.s_max]).to(s)[:, candidates] - here)  # [2, M]
+    if moves is not None:
+        ways = ways * moves
     direction, position = ways.nonzero(as_tuple=True)
     if len(position):
         seen = edits(candidates[position], here[position] + ways[direction, position])
@@ -182,7 +193,7 @@ def fastest_width(run: Callable[[int], object], widths: Sequence[int] = WIDTHS) 
     Args:
         run: one pass with so many copies; it has to wait for its result.
     """
-    best, fastest = widths[0], math.inf
+    best, fastest, slower = widths[0], math.inf, 0
     for width in widths:
         try:
             run(width)  # the first pass of a shape pays for its preparation
@@ -191,9 +202,10 @@ def fastest_width(run: Callable[[int], object], widths: Sequence[int] = WIDTHS) 
             if width == widths[0] or not _out_of_memory(error):
                 raise
             break
-        if each > SLOWER * fastest:
+        slower = 0 if each < fastest else slower + 1
+        if each > SLOWER * fastest or slower == 2:
             break
-        if each < fastest:
+        if not slower:
             best, fastest = width, each
     return best
 

@@ -43,6 +43,7 @@ class Plan:
         shift: see `stylespace.move`.
         batch_size: copies in one pass: it is part of the plan because it rounds differently.
         shard_size: pictures in a shard.
+        moves: [2, M] bool, which way each candidate moves; None for both. A move that is not made has effect 0.
     """
 
     fingerprint: str
@@ -53,6 +54,12 @@ class Plan:
     shift: float
     batch_size: int
     shard_size: int
+    moves: Tensor | None = None
+
+    @property
+    def made(self) -> int:
+        """How many moves are made on each picture."""
+        return 2 * len(self.candidates) if self.moves is None else int(self.moves.sum())
 
     @property
     def shards(self) -> int:
@@ -88,6 +95,7 @@ def write_plan(plan: Plan, folder: Path) -> Plan:
     }
     tensors = {name: getattr(plan.stats, name) for name in STATS}
     tensors |= {"count": torch.tensor(plan.stats.count), "candidates": plan.candidates}
+    tensors |= {} if plan.moves is None else {"moves": plan.moves}
     folder.mkdir(parents=True, exist_ok=True)
     aside = _save(tensors, folder / "plan.safetensors", {"plan": json.dumps(values)})
     try:
@@ -111,10 +119,11 @@ def read_plan(folder: Path, fingerprint: str) -> Plan:
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads(file.metadata()["plan"])
-            tensors = {name: file.get_tensor(name) for name in (*STATS, "count", "candidates")}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a file is no mapping
         plan = Plan(
             stats=StyleStats(**{name: tensors[name] for name in STATS}, count=int(tensors["count"])),
             candidates=tensors["candidates"],
+            moves=tensors.get("moves"),
             **values,
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -146,13 +155,13 @@ def effects_of_shard(
     Returns:
         effect [K, n, 2, M], a class at a time for those who read one; changed [n, 2, M]; logits [n, K]; s [n, M].
     """
-    candidates = plan.candidates.to(s.device)
+    candidates, moves = plan.candidates.to(s.device), None if plan.moves is None else plan.moves.to(s.device)
     rows, logits = [], []
     for one in s.split(1):
         with torch.no_grad():
             logits.append(logits_of(one))
         base = torch.cat([logits[-1], logits[-1].new_zeros(1, 1)], dim=1)
-        rows.append(effects_of(edits_of(one), base, one, plan.stats, candidates, plan.shift))
+        rows.append(effects_of(edits_of(one), base, one, plan.stats, candidates, plan.shift, moves))
         progress()
     seen = torch.stack(rows)  # [n, 2, M, K + 1]
     return {

@@ -9,7 +9,16 @@ import pytest
 import torch
 from oracle import in_float64
 
-from stylex.attfind import Attribute, effect_table, fastest_width, subset, subset_by_list, top_moves
+from stylex.attfind import (
+    Attribute,
+    effect_table,
+    effects_of,
+    fastest_width,
+    plain_edits,
+    subset,
+    subset_by_list,
+    top_moves,
+)
 from stylex.selection import select, select_two_class, unstable
 from stylex.stylespace import Direction, StyleStats
 
@@ -47,6 +56,20 @@ def test_effects_by_pencil():
     assert effect.shape == (1, 2, 3, 2)
     assert effect[0, DOWN].tolist() == [[0, 0], [0.25, -0.25], [0, 0]]
     assert effect[0, UP].tolist() == [[0, 0], [-0.75, 0.75], [0, 0]]
+
+
+def test_a_move_that_is_not_asked_for_is_not_made():
+    s, asked = torch.tensor([[0.5, 0.25, 0.75]]), []
+
+    def edits(index, value):
+        asked.append((index.tolist(), value.tolist()))
+        return plain_edits(logits_of)(s)(index, value)
+
+    moves = torch.tensor([[True, True], [False, True]])
+    effect = effects_of(edits, logits_of(s), s, between(0.0, 1.0), torch.tensor([1, 2]), moves=moves)
+    assert asked == [([1, 2, 2], [0.0, 0.0, 1.0])]
+    assert effect[DOWN].tolist() == [[0.25, -0.25], [0, 0]]
+    assert effect[UP].tolist() == [[0, 0], [0, 0]]
 
 
 def test_a_longer_shift_goes_beyond_the_range():
@@ -136,6 +159,18 @@ def test_the_width_is_the_one_with_the_cheapest_copies(monkeypatch):
         clock[0] += {8: 8.0, 16: 18.0, 32: 24.0, 64: 51.2, 128: 128.0}[width]
 
     assert fastest_width(run) == 32
+
+
+def test_two_widths_that_are_no_faster_end_the_trial(monkeypatch):
+    clock, tried = [0.0], []
+    monkeypatch.setattr("stylex.attfind.time.perf_counter", lambda: clock[0])
+
+    def run(width):
+        tried.append(width)
+        clock[0] += 1.02 * width if width > 8 else width
+
+    assert fastest_width(run) == 8
+    assert set(tried) == {8, 16, 32}
 
 
 def test_the_width_stops_where_memory_ends(monkeypatch):

@@ -127,16 +127,16 @@ def write_report(
             attribute = by_move[(index, direction, name)]
             entries.append(Entry(attribute, change[:, target].tolist(), certainty, flickers))
     notes = [
-        f"{len(plan.pictures)} pictures of the {o.split} part, {len(plan.candidates):,} of {model.space.num_conv:,} "
-        f"coordinates moved, shift {plan.shift:g}, rule {o.rule}; curves on at most {REPORTED_PICTURES} of them."
+        f"{len(plan.pictures)} pictures of the {o.split} part, {plan.made:,} of {2 * model.space.num_conv:,} "
+        f"moves made on each, shift {plan.shift:g}, rule {o.rule}; curves on at most {REPORTED_PICTURES} of them."
     ]
     if doubt is not None:
         notes.append(
-            f"The coordinates were chosen by their gradient. On {doubt.pictures} pictures on which every one was "
-            f"moved, recall@20 is {doubt.recall_at_20:.3f} ({doubt.recall_per_picture:.3f} for single pictures), and "
+            f"The moves were chosen by their gradient. On {doubt.pictures} pictures on which every one was made, "
+            f"recall@20 is {doubt.recall_at_20:.3f} ({doubt.recall_per_picture:.3f} for single pictures), and "
             f"the first ten are the same for {doubt.same_top_10:.0%} of the classes."
         )
-    elif o.candidates:
-        notes.append("The coordinates were chosen by their gradient; what that missed was not measured (--certify).")
+    elif plan.made < 2 * model.space.num_conv:
+        notes.append("The moves were chosen by their gradient; what that missed was not measured (--certify).")
     title = f"What changes the mind of a classifier of {', '.join(model.class_names)}"
     write_text(path, report(title, entries, curves, notes))

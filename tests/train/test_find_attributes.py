@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from stylex import ModelError, StylEx, metrics
@@ -32,7 +33,7 @@ NAMES = ["plain", "spotted"]
 
 
 def options(**changes) -> Options:
-    return Options(**{"model": "", "data": "", "images": 12, "count": 3, **changes})
+    return Options(**{"model": "", "data": "", "images": 12, "count": 3, "candidates": 0, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,8 @@ def find(model_folder, pictures) -> Callable[..., StylEx]:
     """The script on the tiny model's folder; what it made of it."""
 
     def run(**changes) -> StylEx:
-        values = {"model": model_folder, "data": pictures, "images": 12, "count": 3, "report": False, **changes}
+        values = {"model": model_folder, "data": pictures, "images": 12, "count": 3, "report": False, "candidates": 0}
+        values |= changes
         main([arg for name, value in values.items() for arg in (f"--{name}", str(value))])
         return StylEx.from_pretrained(model_folder)
 
@@ -132,7 +134,7 @@ def pictures(model: StylEx, x: Tensor, a: Attribute) -> tuple[Tensor, Tensor]:
 
 
 def test_enough_candidates_find_what_an_exhaustive_search_finds(model, x, attributes):
-    found = search(model, x, options(candidates=model.space.num_conv))
+    found = search(model, x, options(candidates=2 * model.space.num_conv))
     assert [(a.index, a.direction, a.target) for a in found] == [(a.index, a.direction, a.target) for a in attributes]
     few = search(model, x, options(candidates=2, count=8, explained=1e9))
     assert 0 < len({a.index for a in few}) <= 4  # two for each class
@@ -428,11 +430,22 @@ def test_the_shortcut_says_what_it_missed(find, tmp_path, capsys):
     assert "same top 10 for" in capsys.readouterr().err
     doubt = json.loads((tmp_path / "effects" / "certificate.json").read_text(encoding="utf-8"))
     assert doubt["pictures"] == 6
-    assert 10 <= doubt["candidates"] <= 20
+    assert 20 <= doubt["moves"] <= 40  # ten for each class and their opposites
     assert 0 < doubt["recall_at_20"] <= 1
-    find(effects=tmp_path / "all", candidates=1000, certify=6)
-    doubt = json.loads((tmp_path / "all" / "certificate.json").read_text(encoding="utf-8"))
-    assert (doubt["recall_at_20"], doubt["recall_per_picture"], doubt["same_top_10"]) == (1.0, 1.0, 1.0)
+
+
+def test_a_search_is_screened_and_certified_unless_every_move_is_asked_for(find, tmp_path, capsys):
+    assert Options(model="", data="").candidates > 0
+    assert Options(model="", data="").certify == 10
+    find(effects=tmp_path / "effects", candidates=15)
+    doubt = json.loads((tmp_path / "effects" / "certificate.json").read_text(encoding="utf-8"))
+    assert doubt["pictures"] == 10
+    plan = safe_open(tmp_path / "effects" / "plan.safetensors", framework="pt")
+    assert doubt["moves"] == int(plan.get_tensor("moves").sum())
+    assert f"{doubt['moves']} of 80 moves were made" in capsys.readouterr().err
+    # A shortlist of everything misses nothing, and is not checked.
+    find(effects=tmp_path / "all", candidates=80)
+    assert not (tmp_path / "all" / "certificate.json").exists()
 
 
 # What cannot be searched.
