@@ -105,8 +105,8 @@ def attack(classifier: Classifier, x: Tensor, y: Tensor, levels: float) -> Tenso
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature with the least cross-entropy on held-out logits [N, K] (Guo et al. 2017), found on a fine grid.
 
-    Nobody can be surer than N pictures allow: the probability to reach is not 1 but (N + 1) / (N + K), Laplace's rule of
-    succession. Without it a classifier that makes no mistake would become infinitely sure, and no picture could be
+    Nobody can be surer than N pictures allow: the probability to reach is not 1 but (N + 1) / (N + K), Laplace's rule
+    of succession. Without it a classifier that makes no mistake would become infinitely sure, and no picture could be
     drawn that changes its mind.
     """
     n, classes = logits.shape
