@@ -2,6 +2,7 @@
 
     python benchmarks/training.py --resolution 32 64 --json training.json
     python benchmarks/training.py --resolution 64 --config train/configs/leaves.yaml
+    python benchmarks/training.py --resolution 64 --config train/configs/leaves.yaml --compile
     python benchmarks/training.py --against lucidrains --resolution 64 --batch_size 8
 
 Options that are not listed below are those of `train/train.py` (`--batch_size 8`, `--channels "[64,64,32,16,16]"`), and
@@ -33,7 +34,7 @@ import time
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,51 @@ def measure(options: list[str], joint: bool, steps: int, rounds: int) -> dict[st
     }
 
 
+# Compiled and not.
+
+
+def compiled_in_turns(options: list[str], joint: bool, rounds: int) -> dict[str, Any]:
+    """Pictures a second of the same trainer with its networks compiled and not, in turns, and what compiling took.
+
+    Compiling, the C++ compiler included, is what the first cycle of steps took beyond another one.
+    """
+    runner = Runner(options, joint)
+    read, steps = reader(runner.trainer.accelerator.device), runner.cycle()
+
+    def cycle(compiled: bool) -> float:
+        """Seconds of a step."""
+        runner.trainer.step_number, start = 0, read()
+        with nullcontext() if compiled else torch.compiler.set_stance("force_eager"):
+            runner.steps(steps)
+        return (read() - start) / steps
+
+    cycle(compiled=False)
+    children, wall, own = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), time.process_time()
+    cycle(compiled=True)
+    wall, own = time.perf_counter() - wall, time.process_time() - own
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = own + after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+    rows = []
+    for _ in range(rounds):
+        # Without before and after with, so that a machine that grows slower is no advantage to either.
+        before, compiled = cycle(compiled=False), cycle(compiled=True)
+        rows.append(((before + cycle(compiled=False)) / 2, compiled))
+    plain, compiled = (statistics.median(times) for times in zip(*rows, strict=True))
+    return {
+        "resolution": runner.o.resolution,
+        "batch_size": runner.o.batch_size,
+        "threads": torch.get_num_threads(),
+        "steps": steps,
+        "rounds": rounds,
+        "compile_s": wall - compiled * steps,
+        "compile_processor_s": busy - compiled * steps,
+        "images_per_second": runner.o.batch_size / compiled,
+        "uncompiled_images_per_second": runner.o.batch_size / plain,
+        "speedup": statistics.median(a / b for a, b in rows),
+        "speedups": [a / b for a, b in rows],
+    }
+
+
 # Beside another trainer.
 
 
@@ -428,6 +474,16 @@ def in_children(o: argparse.Namespace, args: list[str]) -> dict[str, Any]:
                 f"{run['speedup_of_the_gan_alone']:.2f} times without {', '.join(MORE)}"
             )
         keys = ("images_per_second", "their_images_per_second", "speedup", "speedup_of_the_gan_alone")
+    elif all("compile_s" in run for run in runs.values()):
+        for run in runs.values():
+            print(
+                f"{run['resolution']} px, batch {run['batch_size']}, {run['threads']} threads: "
+                f"{run['images_per_second']:.2f} pictures a second compiled, "
+                f"{run['uncompiled_images_per_second']:.2f} not: {run['speedup']:.3f} times "
+                f"({min(run['speedups']):.3f} to {max(run['speedups']):.3f}); compiling took {run['compile_s']:.0f} s, "
+                f"{run['compile_processor_s']:.0f} s of processor time"
+            )
+        keys = ("images_per_second", "uncompiled_images_per_second", "speedup", "compile_s", "compile_processor_s")
     else:
         for run in runs.values():
             print_parts(run)
@@ -494,6 +550,9 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     (resolution,) = o.resolution
     if o.against:
         numbers = against_lucidrains(resolution, options, o.capacity, o.rounds)
+    elif training_options(options, o.phase == "joint").compile:
+        # A step is not taken apart: what is compiled cannot be watched from inside.
+        numbers = compiled_in_turns([*options, "--resolution", str(resolution)], o.phase == "joint", o.rounds)
     else:
         numbers = measure([*options, "--resolution", str(resolution)], o.phase == "joint", o.steps, o.rounds)
     o.json.write_text(json.dumps(numbers), encoding="utf-8")

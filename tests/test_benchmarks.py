@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from small import SMALL, command_line
 
 from stylex.images import to_pil
 from train import train
+from train.compiled import compile_networks
 from train.data import DataError
 from train.options import parse
 
@@ -138,6 +140,30 @@ def test_a_training_step_is_timed_whole_and_in_parts(tmp_path, capsys):
         ratio = parts[f"{name}, backward"]["gflop_per_step"] / parts[name]["gflop_per_step"]
         assert 1.7 < ratio < 2.1
     assert "| discriminator, backward |" in capsys.readouterr().out
+
+
+def test_compiled_networks_are_timed_in_turns_with_the_others(tmp_path, capsys, monkeypatch):
+    """In this process, and traced only, which spares the C++ compiler."""
+    training = load("training")
+    monkeypatch.setattr("train.loop.compile_networks", lambda trainer: compile_networks(trainer, "eager"))
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    torch.compiler.reset()
+    run = training.compiled_in_turns([*LITTLE_TRAINING, "--compile"], joint=True, rounds=1)
+    torch.compiler.reset()
+    assert run["speedup"] == pytest.approx(run["images_per_second"] / run["uncompiled_images_per_second"])
+    assert run["compile_processor_s"] > 0
+    assert (run["steps"], run["rounds"]) == (2, 1)
+    monkeypatch.setattr(training.subprocess, "run", lambda command: write_numbers(command, run))
+    numbers = training.main([*LITTLE_TRAINING, "--compile", "--json", str(tmp_path / "compiled.json")])
+    assert json.loads((tmp_path / "compiled.json").read_text(encoding="utf-8")) == numbers
+    assert "pictures a second compiled" in capsys.readouterr().out
+
+
+def write_numbers(command: list[str], run: dict) -> subprocess.CompletedProcess:
+    """As the process of one size would have."""
+    *_, file = [b for a, b in itertools.pairwise(command) if a == "--json"]
+    Path(file).write_text(json.dumps(run), encoding="utf-8")
+    return subprocess.CompletedProcess(command, 0)
 
 
 def test_time_is_booked_to_the_part_that_was_named_last():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from stylex.perceptual import perceptual_features
 from train import checkpoint
 from train.adaptive import AdaptiveStrength
 from train.augment import flip, for_discriminator
+from train.compiled import compile_networks
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
 from train.interrupt import Interrupt
@@ -94,6 +96,8 @@ class Trainer:
         self.networks = dict(zip(NETWORKS, prepared[:4], strict=True))
         self.generator, self.mapping, self.encoder, self.discriminator = prepared[:4]
         self.optimizer_g, self.optimizer_d = prepared[4:]
+        if o.compile:
+            compile_networks(self)
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in prepared[4:]]
         self.augment = AdaptiveStrength(o.augment, o.ada_target, o.ada_kimg, device)
         self.mean_path = torch.zeros((), device=device)
@@ -177,7 +181,7 @@ class Trainer:
         on from it (`init_from`)."""
         return StylEx(
             self.config,
-            self.classifier,
+            copy.copy(self.classifier),  # of the same weights, but not compiled: reports have batches of other sizes
             generator=self.ema["generator"].module,
             mapping=self.ema["mapping"].module,
             encoder=self.ema["encoder"].module,

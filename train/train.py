@@ -85,6 +85,7 @@ class Options:
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
         mixed_precision: auto takes bf16 where the processor has it.
+        compile: the networks through torch.compile; minutes before the first step. docs/speed.md tells whether it pays.
         flips: none, horizontal or dihedral; only what does not change the class.
         warmup_kimg: so long only encoder and generator, without the discriminator.
         random_path_every: one step in so many draws random pictures, the others go through the encoder.
@@ -154,12 +155,13 @@ class Options:
     learning_rate: float = 2e-3
     encoder_lr_mul: float = 0.5
     mixed_precision: Precision = "auto"
+    compile: bool = False
     flips: Flips = "horizontal"
     warmup_kimg: float = 50.0
     random_path_every: int = 2
     style_mixing: float = 0.9
     encoder_mixing: float = 0.0
-    temperature: float = 1.0
+    temperature: float = 2.0
     l1_weight: float = 1.0
     perceptual: Perceptual = "efficientnet"
     perceptual_weight: float = 1.0
@@ -168,12 +170,12 @@ class Options:
     kl_weight: float = 1.0
     kl_ramp_kimg: float = 0.0
     adversarial_weight: float = 1.0
-    class_swap: float = 0.0
-    swap_after_kimg: float = 0.0
+    class_swap: float = 0.4
+    swap_after_kimg: float = 20.0
     swap_closeness: float = 0.5
-    swap_dropout: float = 0.0
+    swap_dropout: float = 0.8
     swap_few: int = 0
-    sparsity_weight: float = 0.0
+    sparsity_weight: float = 0.005
     augment: Strength = 0.3
     ada_target: float = 0.6
     ada_kimg: float = 100.0

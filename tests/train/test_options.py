@@ -36,7 +36,7 @@ def test_the_command_line_wins_over_the_file(tmp_path):
 def test_every_option_can_be_given_on_the_command_line():
     values = {"channels": "[8, 8]", "trunk_channels": "[8, 8]", "w_dim": "4", "init_from": "m", "flips": "none"}
     values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
-    values |= {"push_to_hub": "false", "hub_private_repo": "true", "dry_run": "true"}
+    values |= {"push_to_hub": "false", "hub_private_repo": "true", "dry_run": "true", "compile": "true"}
     values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
     values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
     for field in dataclasses.fields(Options):
@@ -113,8 +113,8 @@ def test_a_mistyped_option_in_the_file_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_configurations_that_ship_are_accepted(path):
     script = ClassifierOptions if path.stem.endswith("classifier") else Options
-    # The recipe is for anybody's pictures; a file that says which ones may stand behind it.
-    needed = NEEDED if path.stem == "laptop" else []
+    # The recipes are for anybody's pictures; a file that says which ones may stand behind them.
+    needed = NEEDED if path.stem in ("laptop", "more") else []
     o = parse(script, "", ["--config", str(path), *needed])
     for name, value in yaml.safe_load(path.read_text()).items():
         assert getattr(o, name) == value
