@@ -161,13 +161,14 @@ def test_the_width_is_the_one_with_the_cheapest_copies(monkeypatch):
     assert fastest_width(run) == 32
 
 
-def test_two_widths_that_are_no_faster_end_the_trial(monkeypatch):
+@pytest.mark.parametrize("seconds", [1.02, 0.98])
+def test_two_widths_that_are_hardly_faster_end_the_trial(monkeypatch, seconds):
     clock, tried = [0.0], []
     monkeypatch.setattr("stylex.attfind.time.perf_counter", lambda: clock[0])
 
     def run(width):
         tried.append(width)
-        clock[0] += 1.02 * width if width > 8 else width
+        clock[0] += seconds * width if width > 8 else width
 
     assert fastest_width(run) == 8
     assert set(tried) == {8, 16, 32}
