@@ -39,7 +39,7 @@ def promise(
         logits = logits_of(start)
         classes = logits.shape[1]
         targets = (logits.argmax(dim=1) + torch.arange(1, classes, device=s.device)[:, None]) % classes
-        gradients = []
+        gradients: list[Tensor] = []
         for target in targets:
             aim = logits.gather(1, target[:, None]).sum()
             gradients += torch.autograd.grad(aim, start, retain_graph=len(gradients) < classes - 2)
