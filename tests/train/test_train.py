@@ -240,7 +240,7 @@ def test_the_recipe_for_a_laptop_fits_anybody_s_pictures():
     """Two files in a row, as for the bundled hands: the recipe, and what it is for."""
     configs = ROOT / "train" / "configs"
     o = parse(Options, "", ["--config", str(configs / "laptop.yaml"), "--config", str(configs / "hands.yaml")])
-    assert (o.output, o.total_kimg, o.swap_after_kimg) == ("runs/hands", 34, 20)
+    assert (o.output, o.total_kimg, o.swap_after_kimg) == ("runs/hands", 16, 6)
     assert StylEx.from_pretrained(ROOT / o.init_from).config == replace(o.model_config(10), num_classes=2)
 
 
