@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from stylex.attfind import effects_of, fastest_width
+from stylex.attfind import effects_of
 from stylex.images import list_images
 from stylex.model import StylEx
-from stylex.screening import certify, shortlist, total_promise
+from stylex.screening import certify
 from stylex.stylespace import StyleStats, move
-from train.find_attributes import CANDIDATES
+from train.find_attributes import CANDIDATES, Options, moves_of, width_of
 
 
 def pictures_of(model: StylEx, data: Path | None, count: int, seed: int) -> Tensor:
@@ -62,24 +62,16 @@ def measure(model: StylEx, s: Tensor, keep: int, sample: int, seed: int) -> dict
         keep: moves that the shortcut keeps for each class.
         sample: moves timed one at a time on each picture.
     """
-    stats, searched, classes = model.stats or StyleStats.of(s), model.space.num_conv, model.config.num_classes
+    stats, searched = model.stats or StyleStats.of(s), model.space.num_conv
     everything, clock = torch.arange(searched, device=s.device), Clock()
-    index = torch.zeros(512, dtype=torch.long, device=s.device)
-
-    def one_pass(width: int) -> None:
-        model.edits_of(width, visible=True)(s[:1])(index[:width], s[0, :1].expand(width)).cpu()
-
-    width = clock.time("width", lambda: fastest_width(one_pass))
+    options = Options(model="", data="", candidates=keep)
+    width = clock.time("width", lambda: width_of(model, s[:1], options))
     edits_of = clock.time("prepare", lambda: model.edits_of(width, visible=True))
-
-    def differentiable(s: Tensor) -> Tensor:
-        return model.classifier(model.generator.synthesis(s).clamp(-1, 1))
-
     # The shortcut chooses by all pictures, so its first half comes before the turns.
-    total = clock.time("gradients", lambda: total_promise(differentiable, s.split(8), stats, classes, searched))
-    kept = clock.time("gradients", lambda: shortlist(total, keep))
-    candidates = kept.any(dim=0).nonzero().flatten().to(s.device)
-    moved = kept.to(s.device)[:, candidates]
+    candidates, ways = clock.time("gradients", lambda: moves_of(model, s.split(8), stats, options))
+    kept = torch.zeros(2, searched, dtype=torch.bool)
+    kept[:, candidates] = True if ways is None else ways
+    candidates, moved = candidates.to(s.device), kept[:, candidates].to(s.device)
     generator = torch.Generator().manual_seed(seed)
     rows, passes, worst = [], 0, 0.0
     for n in range(len(s)):
