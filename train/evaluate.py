@@ -143,13 +143,14 @@ def interventions(
             for i, d in moves[:VISIBILITY_ATTRIBUTES]:
                 seen.append(metrics.visible(x_rec[part], model.synthesize(move(s[part], i, d, model.stats, shift))))
             for k in flips:
-                if k == 1 or k <= len(moves):  # a list that has ended leaves the picture as it is
-                    edited = model.synthesize(move_together(s[part], moves[:k], model.stats, shift))
-                    reached = model.logits(edited).argmax(1) == target
-                    judged = judge(edited).argmax(1) == target if judge is not None else None
-                flips[k].append(reached)
-                if judged is not None and open_pairs is not None:
-                    second[k].append(judged[open_pairs])
+                if k > max(1, len(moves)):  # the list has ended, and the picture stays as it is
+                    for hits in (flips, second):
+                        hits[k] += hits[k - 1][-1:]
+                    continue
+                edited = model.synthesize(move_together(s[part], moves[:k], model.stats, shift))
+                flips[k].append(model.logits(edited).argmax(1) == target)
+                if judge is not None and open_pairs is not None:
+                    second[k].append((judge(edited).argmax(1) == target)[open_pairs])
         at_10 = torch.cat(flips[10])[-len(rows) :]
         by_target[name] = round(at_10.float().mean().item(), 4)
 
