@@ -35,6 +35,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/ablations.md",
     "docs/attfind.md",
     "docs/data.md",
     "docs/deploy.md",
