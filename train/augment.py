@@ -87,6 +87,18 @@ def cutout(x: Tensor, share: float = 0.3) -> Tensor:
     return x.masked_fill(hole.unsqueeze(1), 0.0)
 
 
+def for_classifier(x: Tensor, strength: float) -> Tensor:
+    """Zoomed, turned, moved and made grainy, at `strength` 1 as much as `train_classifier.py` does it to its pictures.
+
+    A class that survives this is drawn, not hidden in texture that only one classifier reads (Athalye et al. 2018,
+    "Synthesizing Robust Adversarial Examples").
+    """
+    if strength == 0:
+        return x
+    x = zoom(x, 0.2 * strength, 15 * strength, 0.1 * strength)
+    return (x + torch.randn_like(x) * (4 / 127.5 * strength)).clamp(-1, 1)
+
+
 def for_discriminator(x: Tensor, strength: float | Tensor) -> Tensor:
     """Colour, place and hole, each for a share `strength` of the pictures. Applied to real and fake alike."""
     if not isinstance(strength, Tensor) and strength == 0:  # a tensor would have to be waited for

@@ -28,7 +28,7 @@ from stylex.model import StylEx
 from stylex.perceptual import perceptual_features
 from train import checkpoint
 from train.adaptive import AdaptiveStrength
-from train.augment import flip, for_discriminator
+from train.augment import flip, for_classifier, for_discriminator
 from train.compiled import compile_networks
 from train.data import Pictures, epochs, to_float
 from train.ema import EMA
@@ -243,7 +243,8 @@ class Trainer:
             with torch.no_grad():
                 features = self.features(x)
             look = losses.perceptual(features, self.features(shown)).mean()
-            kl = losses.classifier_kl(wanted, self.classifier(shown) / o.temperature).mean()
+            seen = self.classifier(for_classifier(shown, o.kl_views))
+            kl = losses.classifier_kl(wanted, seen / o.temperature).mean()
             # A swapped picture has to differ where the class shows, so staying close counts for less; a mixed one is a
             # picture that nobody has seen.
             close = o.swap_closeness if swap else 0.0 if mixed else 1.0

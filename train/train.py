@@ -100,6 +100,8 @@ class Options:
         w_every: computed once in so many steps.
         kl_weight: KL(C(x) || C(G)), or of the swapped probabilities.
         kl_ramp_kimg: over so many kimg the classification loss grows from 0 to kl_weight.
+        kl_views: for that loss the generated picture is zoomed, turned, moved and made grainy, at 1 as much as a
+            classifier's training does, at 0 not at all: an edit has to persuade from every side. Not in the paper.
         adversarial_weight: of the generator's adversarial loss.
         class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
         swap_after_kimg: none before.
@@ -169,6 +171,7 @@ class Options:
     w_every: int = 4
     kl_weight: float = 1.0
     kl_ramp_kimg: float = 0.0
+    kl_views: float = 0.0
     adversarial_weight: float = 1.0
     class_swap: float = 0.4
     swap_after_kimg: float = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.augment import cutout, flip, for_discriminator, jitter, translate, zoom
+from train.augment import cutout, flip, for_classifier, for_discriminator, jitter, translate, zoom
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ OPERATIONS = {
     "translate": translate,
     "cutout": cutout,
     "for_discriminator": lambda x: for_discriminator(x, 0.5),
+    "for_classifier": lambda x: for_classifier(x, 1.0),
 }
 
 
@@ -57,6 +58,7 @@ def test_one_picture_is_a_batch_too(name, same):
 
 def test_strength_zero_is_the_identity(same):
     assert for_discriminator(same, 0.0) is same
+    assert for_classifier(same, 0.0) is same
     assert flip(same, "none") is same
     torch.testing.assert_close(jitter(same, 0, 0, 0, 0), same)
     torch.testing.assert_close(zoom(same, 0, 0, 0), same, rtol=1e-4, atol=1e-4)

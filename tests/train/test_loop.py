@@ -156,6 +156,18 @@ def test_a_class_that_is_swapped_into_few_coordinates_moves_no_others(make_train
     assert set(masks[0].sum(dim=1).tolist()) <= {2, searched}
 
 
+def test_the_classifier_sees_views_of_the_drawn_picture_and_the_real_one_as_it_is(make_trainer, x, monkeypatch):
+    trainer = make_trainer(kl_views=0.5, class_swap=0.0, flips="none", random_path_every=1000)
+    trainer.step_number = 1  # not the random path
+    seen = []
+    forward = trainer.classifier.forward
+    monkeypatch.setattr(trainer.classifier, "forward", lambda a: seen.append(a) or forward(a))
+    monkeypatch.setattr(loop, "for_classifier", lambda a, strength: torch.full_like(a, strength))
+    trainer.step(x)
+    torch.testing.assert_close(seen[0], x)
+    assert sum(bool((a == 0.5).all()) for a in seen) == 1
+
+
 def test_no_swap_before_its_time(make_trainer, x):
     trainer = make_trainer(class_swap=1.0, swap_after_kimg=1.0, random_path_every=1000)
     trainer.step_number = 1
