@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 FRONT = HERE / "front"
 KEEP_S = 3600  # how long a file made for a visitor, or sent by one, stays
 LOOK_S = 1.0  # how often a page asks for models that are on their way
-STRATEGIES = [("each one alone", "independent"), ("one on top of the other", "subset")]
+STRATEGIES = [("each one alone", "independent"), ("one on top of the other", "subset"), ("by the class's list", "list")]
 
 # Explanations wait in one line and take all cores in turn: two at once would each take twice as long, and the memory of
 # both. A knob is a single small forward pass and does not wait.

@@ -50,7 +50,8 @@ class Endpoints:
         Args:
             image: the picture.
             target: the class to move towards; empty for the runner-up.
-            strategy: "independent" moves each attribute alone, "subset" each on top of the ones before.
+            strategy: "independent" moves each attribute alone, "subset" each on top of the ones before,
+                "list" those of the class's list in its order, until the decision flips.
             top_k: how many attributes, at most.
             model: name of the model; empty for the first.
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylex import Direction, StylEx
-from stylex.attfind import REST, Attribute
+from stylex.attfind import Attribute, towards
 from stylex.images import to_pil
 from stylex.stylespace import move, move_together
 
@@ -99,7 +99,7 @@ def survey(
     labels = model.logits_of(s).argmax(dim=1) if len(s) else torch.zeros(0)
     count = PICTURES if model.resolution <= LARGE else LARGE_PICTURES
     sides = {name: s[labels == names.index(name)] for name in (source, target)}
-    found = attributes_of(model, source, target)[:MOST_ATTRIBUTES]
+    found = towards(model.attributes, source, target)[:MOST_ATTRIBUTES]
     total = len(found) * sum(len(side[:count]) for side in sides.values())
     done, rows = 0, []
     for a in found:
@@ -127,13 +127,8 @@ def sampled(model: StylEx, pictures: Sequence[Path]) -> Tensor:
     )
 
 
-def attributes_of(model: StylEx, source: str, target: str) -> list[Attribute]:
-    """The class-level attributes for pictures of `source`, or of every other class, towards `target`; best first."""
-    return [a for a in model.attributes if a.target == target and a.source in (source, REST)]
-
-
 def _measured(model: StylEx, index: int, direction: Direction, source: str, target: str) -> Attribute | None:
-    known = attributes_of(model, source, target)
+    known = towards(model.attributes, source, target)
     return next((a for a in known if (a.index, a.direction) == (index, direction)), None)
 
 

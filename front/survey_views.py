@@ -14,7 +14,7 @@ from PIL import Image
 from front.survey import Row, Shot, Survey, Way, limits_of
 from front.views import PAUSE_ALL, data_uri, mark, percent, points
 from stylex.card import numbers_of
-from stylex.report import COLOURS, draw_curve
+from stylex.report import colour, draw_curve
 
 SMALL = 128
 SPOKEN = (1, 2, 3, 5, 10)  # points of a curve that are also written out
@@ -94,8 +94,7 @@ def curve(found: Survey) -> str:
     if not found.curves:
         return ""
     legend = "".join(
-        f"<li><span style='background:{COLOURS[i % len(COLOURS)]}'></span>{escape(name)}</li>"
-        for i, name in enumerate(found.curves)
+        f"<li><span style='background:{colour(i)}'></span>{escape(name)}</li>" for i, name in enumerate(found.curves)
     )
     spoken = "".join(
         f"<p class='quiet small'>{escape(name)}: "

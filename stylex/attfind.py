@@ -77,6 +77,13 @@ class Attribute:
         return cls(**{**row, "direction": Direction[row["direction"].upper()]})
 
 
+def towards(attributes: Sequence[Attribute], source: str, target: str) -> list[Attribute]:
+    """The list of a pair of classes, best first: the one searched on pictures of `source` if there is one, else the one
+    searched on those of all other classes. The two are never mixed: each is a list of moves to be made together."""
+    own = [a for a in attributes if (a.source, a.target) == (source, target)]
+    return own or [a for a in attributes if (a.source, a.target) == (REST, target)]
+
+
 # Style coordinates [B, S] -> classifier logits [B, K].
 LogitsOf = Callable[[Tensor], Tensor]
 # What is seen of one picture when coordinate index[b] takes the value value[b]: [B], [B] -> [B, K].

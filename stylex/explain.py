@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import metrics
-from .attfind import effect_table, subset, top_moves
+from .attfind import effect_table, subset, subset_by_list, top_moves, towards
 from .files import ModelError
 from .images import ImageSource, load_image, to_pil, to_tensor
 from .render import captioned, change_map, flicker, grid, probability
@@ -23,7 +23,7 @@ from .stylespace import Direction, move_together
 if TYPE_CHECKING:
     from .model import StylEx
 
-Strategy = Literal["independent", "subset"]
+Strategy = Literal["independent", "subset", "list"]
 # Coordinates that the gradient proposes for one picture, beside the class-level attributes.
 SCREENED = 100
 # Pictures of 256 px that are drawn at once; each takes about 200 MB on its way through the generator.
@@ -40,7 +40,7 @@ class AttributeEdit:
     """One attribute of one picture, changed.
 
     `image` is the picture with the change and `before` without it; the probabilities are the target's. With the
-    strategy "subset" each change comes on top of the ones before it.
+    strategies "subset" and "list" each change comes on top of the ones before it.
     """
 
     index: int
@@ -183,8 +183,9 @@ def explain(
         image: path, bytes, file or PIL picture.
         target: class whose logit should rise, by name or number; None for the runner-up.
         top_k: how many attributes, at most.
-        strategy: "independent": each moved alone; "subset": each on top of the ones before, until the decision flips
-            (Lang et al. 2021, section 3.4, where both names come from).
+        strategy: "independent": each moved alone; "subset": each on top of the ones before, always the one that then
+            helps most, until the decision flips (Lang et al. 2021, section 3.4, where both names come from); "list":
+            the class-level attributes on top of each other in their own order, until the decision flips.
         shift: 0 stays, 1 arrives at the end of the range seen over the training pictures.
 
     Raises:
@@ -208,28 +209,33 @@ def explain(
     x_rec = model.synthesize(s)
     logits_rec = model.logits(x_rec)[0]
 
-    candidates = propose(model, s, aim, shift)
-    edits_of = model.edits_of(min(at_once(model), EDITED))
-    (effect,) = effect_table(  # [2, M, K]
-        model.logits_of, s, model.stats, candidates=candidates, shift=shift, edits_of=edits_of
-    )
-    effect[effect < ROUNDING] = 0
-    moves = [(int(candidates[m]), direction) for m, direction in top_moves(effect, aim, len(candidates))]
-    if strategy == "subset":
-        moves = subset(model.logits_of, s, model.stats, moves, aim, top_k, shift, edits_of=edits_of)
-        steps = [s]
-        for move_ in moves:
-            steps.append(move_together(steps[-1], [move_], model.stats, shift))
-        edits = _edits(model, moves, torch.cat(steps)[:-1], torch.cat(steps)[1:], aim)
+    names, edits_of = model.class_names, model.edits_of(min(at_once(model), EDITED))
+    if strategy == "list":
+        source = names[int(logits_rec.argmax())]
+        listed = [(a.index, a.direction) for a in towards(model.attributes, source, names[aim])]
+        moves = subset_by_list(model.logits_of, s, model.stats, listed, aim, top_k, shift)
     else:
+        candidates = propose(model, s, aim, shift)
+        (effect,) = effect_table(  # [2, M, K]
+            model.logits_of, s, model.stats, candidates=candidates, shift=shift, edits_of=edits_of
+        )
+        effect[effect < ROUNDING] = 0
+        moves = [(int(candidates[m]), direction) for m, direction in top_moves(effect, aim, len(candidates))]
+    if strategy == "independent":
         # A few more than asked for, so that those nobody can see may step back.
         moves = moves[: 4 * top_k]
         moved = torch.cat([s, *(move_together(s, [m], model.stats, shift) for m in moves)])[1:]
         edits = _edits(model, moves, s, moved, aim)
         edits.sort(key=lambda a: not a.visible)  # stable: the order by effect stays within each half
         edits = edits[:top_k]
+    else:
+        if strategy == "subset":
+            moves = subset(model.logits_of, s, model.stats, moves, aim, top_k, shift, edits_of=edits_of)
+        steps = [s]
+        for move_ in moves:
+            steps.append(move_together(steps[-1], [move_], model.stats, shift))
+        edits = _edits(model, moves, torch.cat(steps)[:-1], torch.cat(steps)[1:], aim)
 
-    names = model.class_names
     probs, probs_rec = logits.softmax(0), logits_rec.softmax(0)
     return Explanation(
         source=to_pil(x),
@@ -354,8 +360,10 @@ def _warnings(
         found.append(
             f"The classifier is unsure: its first choice {names[top]} has only {probability(float(probs[top]))}."
         )
-    if strategy == "subset" and target == top_rec:
+    if strategy != "independent" and target == top_rec:
         found.append(f"The classifier calls the reconstruction {names[target]} already: there is no decision to flip.")
+    elif not edits and strategy == "list":
+        found.append(f"There is no list of attributes towards {names[target]}; the other strategies need none.")
     elif not edits:
         found.append("No single attribute moves the classifier towards the target on this picture.")
     elif target == top:

@@ -26,6 +26,7 @@ from .generator import Generator, Mapping
 from .hub import fetch, push
 from .images import ImageSource, to_tensor
 from .metrics import changed_share
+from .screening import Certificate
 from .stylespace import StyleSpace, StyleStats
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class StylEx:
     """Explains what an image classifier looks at.
 
     Mapping and discriminator are there to draw random pictures and to train on; `judge` is a second classifier that
-    the metrics ask. An explanation needs none of them.
+    the metrics ask. An explanation needs none of them. `certificate` says how much of an exhaustive search the one for
+    the attributes kept, if it was screened and that was measured.
 
     x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
     `classify` for the probabilities of either picture. Nothing here changes a weight.
@@ -67,6 +69,7 @@ class StylEx:
         judge: Classifier | None = None,
         stats: StyleStats | None = None,
         attributes: Iterable[Attribute] = (),
+        certificate: Certificate | None = None,
         card: str | None = None,
     ) -> None:
         if len(classifier.class_names) != config.num_classes:
@@ -83,6 +86,7 @@ class StylEx:
         self.judge = judge
         self.stats = stats
         self.attributes = list(attributes)
+        self.certificate = certificate
         self.card = card
         self.device = torch.device("cpu")
         for module in self.modules():
@@ -257,6 +261,7 @@ class StylEx:
             **parts,
             stats=_read_stats(folder / "style_stats.safetensors", space),
             attributes=_read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
+            certificate=_read_certificate(folder / "attributes.json"),
             card=read_text(card) if card.is_file() else None,
         ).to(device)
 
@@ -281,7 +286,10 @@ class StylEx:
             fields = {f.name: getattr(self.stats, f.name) for f in dataclasses.fields(StyleStats)}
             fields["count"] = torch.tensor(self.stats.count)
             save_tensors(fields, folder / "style_stats.safetensors")
-        write_json(folder / "attributes.json", {"attributes": [a.to_dict() for a in self.attributes]})
+        found: dict[str, Any] = {"attributes": [a.to_dict() for a in self.attributes]}
+        if self.certificate is not None:
+            found["certificate"] = self.certificate.to_dict()
+        write_json(folder / "attributes.json", found)
         card = folder / "README.md"
         if self.card is not None and not (is_sealed(self.card) and card.is_file() and not is_sealed(read_text(card))):
             write_text(card, self.card)
@@ -393,3 +401,11 @@ def _read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> l
             raise ModelError(f"{path}: attribute {i}: {error}") from None
         attributes.append(attribute)
     return attributes
+
+
+def _read_certificate(path: Path) -> Certificate | None:
+    values = read_json(path).get("certificate") if path.exists() else None
+    try:
+        return None if values is None else Certificate.from_dict(values)
+    except ValueError as error:
+        raise ModelError(f"{path}: certificate: {error}; run train/find_attributes.py again") from None

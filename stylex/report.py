@@ -17,7 +17,6 @@ from .attfind import Attribute
 from .render import probability
 
 BINS = 24
-COLOURS = ("#1f6f8b", "#c1440e", "#5a7d2b", "#7b3f98", "#8a6d00", "#3b3b98")
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,15 @@ def report(
         notes="".join(f"<p>{escape(note)}</p>" for note in notes),
         curve=draw_curve(curves),
         legend="".join(
-            f'<li><span style="background:{COLOURS[i % len(COLOURS)]}"></span>{escape(name)}</li>'
-            for i, name in enumerate(curves)
+            f'<li><span style="background:{colour(i)}"></span>{escape(name)}</li>' for i, name in enumerate(curves)
         ),
         sections="\n".join(sections),
     )
+
+
+def colour(number: int) -> str:
+    """Of a curve: dark enough on white, and by the golden angle away from the one before, however many there are."""
+    return f"hsl({(200 + 137.5 * number) % 360:g} 65% {(32, 45)[number // 8 % 2]}%)"
 
 
 def _entry(entry: Entry, rank: int) -> str:
@@ -153,9 +156,9 @@ def draw_curve(curves: Mapping[str, Sequence[tuple[int, float]]], width: int = 5
         for k in sorted({1, *range(5, most + 1, 5), most})
     )
     lines = "".join(
-        f'<polyline style="stroke:{COLOURS[i % len(COLOURS)]}" points="{" ".join(place(*p) for p in points)}"/>'
+        f'<polyline style="stroke:{colour(i)}" points="{" ".join(place(*p) for p in points)}"/>'
         + "".join(
-            f'<circle style="fill:{COLOURS[i % len(COLOURS)]}" cx="{place(k, y).split(",")[0]}" '
+            f'<circle style="fill:{colour(i)}" cx="{place(k, y).split(",")[0]}" '
             f'cy="{place(k, y).split(",")[1]}" r="3"><title>{k}: {y:.0%}</title></circle>'
             for k, y in points
         )

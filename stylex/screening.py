@@ -7,8 +7,9 @@ a `Certificate` says how much of the true list the guess kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -99,6 +100,21 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Certificate:
+        """Build from parsed JSON.
+
+        Raises:
+            ValueError: if it is not one.
+        """
+        names = {f.name for f in fields(cls)}
+        if not isinstance(values, dict) or values.keys() != names:
+            raise ValueError(f"it must be an object of {', '.join(sorted(names))}")
+        for key, value in values.items():
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+                raise ValueError(f"{key} is {value!r}; it must be a number from 0 up")
+        return cls(**values)
 
 
 def certify(effect: Tensor, labels: Tensor, kept: Tensor) -> Certificate:

@@ -243,7 +243,8 @@ def unstable(table: Table, classes: int, threshold: float = 2.0, max_count: int 
     """Pictures whose decision almost anything changes: more than `max_count` effects above `threshold` logits.
 
     The notebook's filter_unstable_images, which sets the effects of such a picture to zero and keeps it in its means;
-    to leave it out of `rows` comes to the same lists.
+    to leave it out of `rows` comes to the same lists, but for those by image fraction: there the notebook's share is
+    of all pictures, and ours of those that have a say.
 
     Returns:
         [N] bool.

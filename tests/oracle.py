@@ -43,10 +43,38 @@ def in_float64(model, shift: float = 1.0, pictures: int = 12):
     return s, labels, torch.cat(slow)
 
 
-def notebook_select(effect, target: int, count: int, max_image_effect: float) -> list[tuple[int, int]]:
-    """find_significant_styles without a discriminator, with Python numbers, until its means are of nothing.
+def notebook_stable(effect, effect_threshold: float, num_indices_threshold: int) -> torch.Tensor:
+    """filter_unstable_images: a copy of the table in which the effects of such pictures are zero."""
+    effect = effect.clone()
+    for i in range(len(effect)):
+        if sum(abs(float(v)) > effect_threshold for v in effect[i].flatten()) > num_indices_threshold:
+            effect[i] = 0.0
+    return effect
 
-    One difference is meant: a coordinate that was chosen one way is not chosen the other way.
+
+def notebook_discriminator(effect, target: int, gap, coordinate: int, threshold: float = 0.2, pictures: int = 10):
+    """discriminator_filter: whether a coordinate may stay.
+
+    Args:
+        gap: (picture, coordinate, direction) -> how far the discriminator's score changes.
+    """
+    for d in (0, 1):
+        strong = [i for i in range(len(effect)) if float(effect[i, d, coordinate, target]) > 0.2][:pictures]
+        if any(gap(i, coordinate, d) > threshold for i in strong):
+            return False
+    return True
+
+
+def notebook_select(
+    effect, target: int, count: int, max_image_effect: float, may=lambda coordinate: True
+) -> list[tuple[int, int]]:
+    """find_significant_styles with Python numbers, until its means are of nothing.
+
+    Differences that are meant: a coordinate that was chosen one way is not chosen the other way; where every picture is
+    explained it stops, while the notebook's argmax of no numbers chooses coordinate 0 for ever.
+
+    Args:
+        may: the discriminator's filter.
     """
     n, _, k, _ = effect.shape
     pos = [[max(0.0, float(v)) for v in row] for row in effect[..., target].reshape(n, 2 * k)]
@@ -59,9 +87,11 @@ def notebook_select(effect, target: int, count: int, max_image_effect: float) ->
         nxt = max(range(2 * k), key=means.__getitem__)
         if means[nxt] <= 0:
             break
-        out.append((nxt % k, nxt // k))
+        if may(nxt % k):
+            out.append((nxt % k, nxt // k))
+            for i in range(n):
+                acc[i] += pos[i][nxt]
         for i in range(n):
-            acc[i] += pos[i][nxt]
             pos[i][nxt % k] = pos[i][nxt % k + k] = 0.0
     return out
 

@@ -10,6 +10,7 @@ import torch
 from oracle import in_float64
 
 from stylex.attfind import (
+    REST,
     Attribute,
     effect_table,
     effects_of,
@@ -18,6 +19,7 @@ from stylex.attfind import (
     subset,
     subset_by_list,
     top_moves,
+    towards,
 )
 from stylex.selection import select, select_two_class, unstable
 from stylex.stylespace import Direction, StyleStats
@@ -337,3 +339,13 @@ def test_a_missing_key_of_an_attribute_is_named():
         Attribute.from_dict({k: v for k, v in ROW.items() if k != "layer"})
     with pytest.raises(ValueError, match="must be an object"):
         Attribute.from_dict([])
+
+
+def test_the_list_from_one_class_and_the_list_from_the_rest_are_never_mixed():
+    def found(index: int, source: str) -> Attribute:
+        return Attribute(index, "4x4/conv0", index, UP, source, "red", 1.0, 0.1, 0.1)
+
+    listed = [found(1, REST), found(2, "green"), found(3, REST), found(4, "green")]
+    assert [a.index for a in towards(listed, "green", "red")] == [2, 4]
+    assert [a.index for a in towards(listed, "blue", "red")] == [1, 3]
+    assert towards(listed, "red", "green") == []

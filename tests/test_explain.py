@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from stylex import Direction, Explanation, ImageError, ModelError, StylEx, metrics
-from stylex.attfind import effect_table
+from stylex.attfind import REST, Attribute, effect_table
 from stylex.classifier import wrap
 from stylex.config import ModelConfig
 from stylex.explain import at_once, combine, promise, propose, resolve_target
@@ -251,6 +251,29 @@ def test_where_the_decision_is_the_target_already_a_subset_is_empty_and_says_why
     assert not any("No single attribute" in w or "make it surer" in w for w in e.warnings)
 
 
+def test_by_list_the_class_s_attributes_are_made_in_their_order_until_the_decision_flips(tiny_model, leaf):
+    model = copy.copy(tiny_model)
+    weak_first = tiny_model.explain(leaf, target="spotted", top_k=40, shift=SHORT).attributes[::-1]
+    listed = [
+        Attribute(a.index, a.layer, a.channel, a.direction, "plain", "spotted", 1.0, 0.1, 0.1) for a in weak_first
+    ]
+    model.attributes = [dataclasses.replace(listed[0], source=REST), *listed]
+    e = model.explain(leaf, target="spotted", top_k=40, strategy="list", shift=SHORT)
+    assert [a.index for a in e.attributes] == [a.index for a in listed[: len(e.attributes)]]
+    assert [a.prob_after > 0.5 for a in e.attributes] == [False] * (len(e.attributes) - 1) + [True]
+    s = move_together(e.s, [(a.index, a.direction) for a in e.attributes], model.stats, SHORT)
+    assert e.attributes[-1].prob_after == pytest.approx(float(model.logits_of(s).softmax(1)[0, 1]), abs=1e-5)
+    assert len(model.explain(leaf, target="spotted", top_k=1, strategy="list", shift=SHORT).attributes) == 1
+
+
+def test_a_class_without_a_list_says_so(tiny_model, leaf):
+    bare = copy.copy(tiny_model)
+    bare.attributes = []
+    e = bare.explain(leaf, target="spotted", strategy="list")
+    assert e.attributes == []
+    assert e.warnings[-1] == "There is no list of attributes towards spotted; the other strategies need none."
+
+
 # What is tried.
 
 
@@ -372,7 +395,7 @@ def test_a_shift_of_nothing_finds_nothing_and_says_so(tiny_model, leaf, tmp_path
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"strategy": "greedy"}, "strategy is 'greedy'; use one of independent, subset"),
+        ({"strategy": "greedy"}, "strategy is 'greedy'; use one of independent, subset, list"),
         ({"top_k": 0}, "top_k is 0; use 1 or more"),
         ({"top_k": -3}, "top_k is -3; use 1 or more"),
         ({"target": "leaf"}, "there is no class 'leaf'; this classifier knows plain, spotted"),

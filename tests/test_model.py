@@ -25,6 +25,7 @@ from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
 from stylex.files import ModelError, is_sealed, seal
 from stylex.generator import Generator, Mapping, Synthesis
+from stylex.screening import Certificate
 from stylex.stylespace import Direction, move
 
 
@@ -241,6 +242,19 @@ def test_attributes_are_readable_by_a_person(model_folder):
     row = json.loads((model_folder / "attributes.json").read_text())["attributes"][0]
     assert row["direction"] in ("up", "down")
     assert set(row) >= {"index", "layer", "channel", "source", "target", "delta_logit", "delta_prob", "images_share"}
+
+
+def test_how_sure_the_search_was_comes_with_the_attributes(tiny_model, tmp_path):
+    assert tiny_model.certificate is None
+    sure = copy.copy(tiny_model)
+    sure.certificate = Certificate(10, 160, 0.995, 0.97, 1.0)
+    assert StylEx.from_pretrained(sure.save_pretrained(tmp_path)).certificate == sure.certificate
+
+
+@pytest.mark.parametrize("value", [[], {"pictures": 10}, 3])
+def test_a_certificate_that_is_none_is_named(model_folder, value):
+    edit_json(model_folder / "attributes.json", lambda values: values.update(certificate=value))
+    assert "attributes.json: certificate: it must be an object of moves, pictures" in refusal(model_folder)
 
 
 # What is broken is named, in one sentence, before memory is taken.

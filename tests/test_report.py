@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stylex.attfind import Attribute
-from stylex.report import Entry, Flicker, report
+from stylex.report import Entry, Flicker, colour, report
 from stylex.stylespace import Direction
 
 
@@ -42,6 +42,10 @@ def page() -> str:
     ]
     curves = {"sick → well": [(1, 0.4), (2, 0.75)], "well → sick": [(1, 0.25)]}
     return report("Leaves", entries, curves, ["250 pictures"])
+
+
+def test_every_curve_has_a_colour_of_its_own():
+    assert len({colour(i) for i in range(100)}) == 100
 
 
 class Page(HTMLParser):

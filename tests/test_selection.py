@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracle import algorithm_1, in_float64, notebook_image_fraction, notebook_select, notebook_two_class
+from oracle import (
+    algorithm_1,
+    in_float64,
+    notebook_discriminator,
+    notebook_image_fraction,
+    notebook_select,
+    notebook_stable,
+    notebook_two_class,
+)
 
 from stylex import selection
 from stylex.attfind import effect_table
@@ -328,3 +336,71 @@ def test_every_list_equals_the_published_algorithms_in_float64(tiny_model, shift
     for target in (0, 1):
         ours = select_image_fraction(fast, target, 8)
         assert ours == notebook_image_fraction(slow, target, 8, 0.2, 0.03)
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[torch.Tensor, torch.Tensor]:
+    """A table of 24 pictures, 30 coordinates and four classes, of which three pictures are much shakier, and labels."""
+    generator = torch.Generator().manual_seed(3)
+    effect = torch.randn(24, 2, 30, 4, generator=generator) * 0.5
+    effect[[2, 7, 8]] *= 6
+    return effect, torch.arange(24) % 4
+
+
+@pytest.mark.parametrize("explained", [0.5, 1.0, 100.0])
+def test_with_many_classes_and_both_filters_every_list_is_the_published_one(many, explained):
+    effect, labels = many
+    silenced = notebook_stable(effect.double(), 2.0, 20)
+    stable = ~unstable(effect, 4, 2.0, 20)
+    assert (~stable).nonzero().flatten().tolist() == [2, 7, 8]
+    assert not silenced[~stable].any()
+
+    def gap(picture: int, coordinate: int, direction: int) -> float:
+        return 0.3 if (picture + 3 * coordinate + direction) % 7 == 0 else 0.1
+
+    def gaps(rows: torch.Tensor, position: int, direction: Direction) -> torch.Tensor:
+        return torch.tensor([gap(i, position, int(direction)) for i in rows.tolist()])
+
+    refused = 0
+    for target in range(4):
+        sources = [labels != target, *(labels == source for source in range(4) if source != target)]
+        for n, rows in enumerate(sources):
+            mine, numbers = silenced[rows], rows.nonzero().flatten().tolist()
+
+            def may(coordinate: int, mine=mine, numbers=numbers, target=target) -> bool:
+                real = notebook_discriminator(
+                    mine, target, lambda i, *where: gap(numbers[i], *where), coordinate, pictures=3
+                )
+                nonlocal refused
+                refused += not real
+                return real
+
+            accept = realistic(effect, gaps, rows=rows & stable, pictures=3)
+            if n == 0:
+                ours = select_one_vs_rest(effect, labels, target, 8, explained, rows=stable, accept=accept)
+            else:
+                source = int(labels[numbers[0]])
+                ours = select_one_vs_one(effect, labels, source, target, 8, explained, rows=stable, accept=accept)
+            assert ours == notebook_select(mine, target, 8, explained, may)
+            calm = effect[rows & stable].double()
+            ours = select_image_fraction(effect, target, 6, 0.4, rows=rows & stable)
+            assert ours == notebook_image_fraction(calm, target, 6, 0.4, 0.03)
+            ours = select(effect, target, 8, explained, rule="single", rows=rows & stable)
+            assert ours == algorithm_1(calm, target, 8, explained)
+    assert refused > 4
+
+
+# The notebook's other faults.
+
+
+def test_a_veto_on_coordinate_0_does_not_end_the_search():
+    """The notebook breaks off there with a discriminator, as its guard against the argmax of nothing."""
+    effect = table([[0.9, 0.5], [0.9, 0.5]])
+    assert select(effect, 1, 2, 100.0, accept=lambda *_: True) == [(0, UP), (1, UP)]
+
+
+def test_the_pictures_shown_are_those_that_the_move_changes_towards_the_target():
+    """visualize_style swaps the names of before and after, and takes the absolute value: it shows harm as well."""
+    before, after = logits_with([2.0, 2.1, 2.2, -4.0, -4.1, -4.2])
+    assert pictures_by_effect(before, after, 1, 6) == [2, 1, 0]
+    assert pictures_by_effect(after, before, 1, 6) == [5, 4, 3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,38 @@ if TYPE_CHECKING:
 DISCRIMINATOR_SHIFT = 2.0
 
 
-def check_decisions(logits: Tensor, names: Sequence[str]) -> None:
-    """Refuse logits [N, K] that leave nothing to compare."""
-    labels = logits.argmax(dim=1)
-    if (labels == labels[0]).all():
-        why = "the classifier says the same of every picture, so look at the classifier first"
-        if len(logits) > 1 and not torch.allclose(logits, logits[:1].expand_as(logits), atol=1e-5):
-            why = "give more pictures"
-        raise DataError(
-            f"every reconstruction is {names[int(labels[0])]} to the classifier: there is nothing to compare; {why}"
-        )
+def check_question(model: StylEx, o: Options) -> None:
+    """Refuse what no measurement could answer.
+
+    Raises:
+        DataError: if there is no such class, or the discriminator is asked and there is none.
+    """
+    for name in filter(None, (o.target, o.source)):
+        class_number(name, model.class_names)
+    if o.discriminator and model.discriminator is None:
+        raise DataError("this model was saved without its discriminator; use --discriminator 0")
+
+
+def check_decisions(parts: Iterable[Tensor], names: Sequence[str]) -> None:
+    """Refuse logits [n, K] of reconstructions that leave nothing to compare; reads no further than it has to.
+
+    Raises:
+        DataError: if all decisions are the same.
+    """
+    first, number, same = None, 0, True
+    for logits in parts:
+        first = logits[:1] if first is None else first
+        if (logits.argmax(dim=1) != first.argmax(dim=1)).any():
+            return
+        number += len(logits)
+        same &= torch.allclose(logits, first.expand_as(logits), atol=1e-5)
+    assert first is not None
+    constant = number > 1 and same
+    why = "the classifier says the same of every picture, so look at the classifier first"
+    raise DataError(
+        f"every reconstruction is {names[int(first.argmax())]} to the classifier: there is nothing to compare; "
+        f"{why if constant else 'give more pictures'}"
+    )
 
 
 def class_number(name: str, names: Sequence[str]) -> int:
@@ -70,8 +92,7 @@ def realism(model: StylEx, plan: Plan, pictures: Callable[[Tensor], tuple[Tensor
     One picture at a time, because the discriminator compares those of a batch with each other.
     """
     judge = model.discriminator
-    if judge is None:
-        raise DataError("this model was saved without its discriminator; use --discriminator 0")
+    assert judge is not None  # `check_question`
 
     @torch.no_grad()
     def gap(rows: Tensor, position: int, direction: Direction) -> Tensor:
@@ -119,22 +140,26 @@ def choice_of(
         pictures: numbers of pictures -> their styles [n, S] and probabilities [n, K]; asked by the discriminator only.
 
     Raises:
-        DataError: if there is no such class, or nothing to compare.
+        DataError: if none of the pictures is of a class to search from.
     """
     names, labels = model.class_names, effects.logits.argmax(dim=1)
-    check_decisions(effects.logits, names)
     jobs = [(REST, k) for k in range(len(names))]
-    if o.source and not o.target:
-        raise DataError("source needs a target: --target NAME")
     if o.target:
         jobs = [(o.source or REST, class_number(o.target, names))]
     masks = [labels != t if source == REST else labels == class_number(source, names) for source, t in jobs]
+    if o.target and not masks[0].any():
+        raise DataError(
+            f"the classifier calls none of the {len(labels)} reconstructions {o.source or f'other than {o.target}'}; "
+            "search more pictures (--images) or another class"
+        )
     shares = visible_shares(effects, masks)
     shown = [share >= o.min_visible for share in shares]
     if share_a_list(jobs, names, o):
         both = shown[0] & shown[1].flip(0)  # a move has to show in either direction
         shown = [both, both.flip(0)]
-    stable = ~unstable(effects, len(names), o.unstable_threshold, o.unstable_count)
+    # Where few moves are made, the most promising, no picture could have as many strong ones as the notebook asks for.
+    limit = min(o.unstable_count, plan.made * len(names) // 2)
+    stable = ~unstable(effects, len(names), o.unstable_threshold, limit)
     gap = realism(model, plan, pictures) if o.discriminator else None
     lists = lists_of(effects, labels, names, jobs, shown, stable, o, gap)
     return Choice(jobs, masks, shares, shown, stable, lists)

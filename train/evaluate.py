@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import losses, metrics
+from stylex.attfind import towards
 from stylex.files import ModelError, fingerprint, write_json
 from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
-from stylex.stylespace import move, move_together
+from stylex.stylespace import Direction, move, move_together
 from train.data import DataError, Pictures, Split, load_pictures, to_float
 from train.options import parse
 
@@ -123,9 +126,9 @@ def interventions(
     """Sufficiency and visibility of the class-level attributes.
 
     sufficiency[k]: share of pairs (picture, target it is not) in which the first k attributes towards the target, moved
-    together, make it the decision. second_sufficiency[k]: the same by the judge, over the pairs in which it does not
-    already see the target in the reconstruction. visibility: share of (pair, one of the top 5 attributes) in which a
-    person sees the change.
+    together, make it the decision; at 10 also for each target, and the median of those. second_sufficiency[k]: the same
+    by the judge, over the pairs in which it does not already see the target in the reconstruction. visibility: share of
+    (pair, one of the top 5 attributes) in which a person sees the change. Nothing if there is no pair.
     """
     assert model.stats is not None
     judge, labels = model.judge, logits_rec.argmax(1)
@@ -134,11 +137,9 @@ def interventions(
     seen: list[Tensor] = []
     by_target: dict[str, float] = {}
     for target, name in enumerate(tqdm(model.class_names, desc="sufficiency")):
-        moves = [(a.index, a.direction) for a in model.attributes if a.target == name]
-        rows = (labels != target).nonzero().flatten()
-        if not len(rows):
-            continue
-        for part in rows.split(batch_size):
+        pairs = 0
+        for moves, part in searched_alike(model, labels, target, batch_size):
+            pairs += len(part)
             open_pairs = judge(x_rec[part]).argmax(1) != target if judge is not None else None
             for i, d in moves[:VISIBILITY_ATTRIBUTES]:
                 seen.append(metrics.visible(x_rec[part], model.synthesize(move(s[part], i, d, model.stats, shift))))
@@ -151,19 +152,47 @@ def interventions(
                 flips[k].append(model.logits(edited).argmax(1) == target)
                 if judge is not None and open_pairs is not None:
                     second[k].append((judge(edited).argmax(1) == target)[open_pairs])
-        at_10 = torch.cat(flips[10])[-len(rows) :]
-        by_target[name] = round(at_10.float().mean().item(), 4)
+        if pairs:
+            by_target[name] = torch.cat(flips[10])[-pairs:].float().mean().item()
+
+    if not by_target:
+        return {}
 
     def rates(hits: dict[int, list[Tensor]]) -> dict[str, float]:
         return {str(k): round(torch.cat(v).float().mean().item(), 4) for k, v in hits.items()}
 
-    numbers: dict[str, Any] = {"sufficiency": rates(flips), "sufficiency_at_10_by_target": by_target}
+    numbers: dict[str, Any] = {
+        "sufficiency": rates(flips),
+        "sufficiency_at_10_by_target": {name: round(value, 4) for name, value in by_target.items()},
+        "sufficiency_at_10_median": round(statistics.median(by_target.values()), 4),
+    }
     if seen:
         numbers["visibility"] = round(torch.cat(seen).float().mean().item(), 4)
     if any(len(part) for part in second[1]):  # not where the judge sees every target already
         numbers["second_sufficiency"] = rates(second)
         numbers["second_sufficiency_among"] = sum(len(part) for part in second[1])
     return numbers
+
+
+def searched_alike(
+    model: StylEx, labels: Tensor, target: int, batch_size: int
+) -> Iterator[tuple[list[tuple[int, Direction]], Tensor]]:
+    """The moves towards a target and the pictures [n] that they are for: one list for all other classes, or, where some
+    were searched by themselves, several.
+
+    Args:
+        labels: [N] the class of each reconstruction.
+    """
+    groups: dict[tuple[tuple[int, Direction], ...], list[int]] = {}
+    for source, name in enumerate(model.class_names):
+        if source != target:
+            found = towards(model.attributes, name, model.class_names[target])
+            groups.setdefault(tuple((a.index, a.direction) for a in found), []).append(source)
+    for moves, sources in groups.items():
+        rows = torch.isin(labels, torch.tensor(sources, device=labels.device)).nonzero().flatten()
+        for part in rows.split(batch_size):
+            if len(part):
+                yield list(moves), part
 
 
 def main(args: list[str] | None = None) -> None:

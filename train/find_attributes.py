@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -35,10 +36,10 @@ from stylex.screening import Certificate, certify, shortlist, total_promise
 from stylex.selection import EXPLAINED
 from stylex.shards import InMemory, Plan, ShardedEffects, ShardError
 from stylex.stylespace import StyleStats
-from train.choose import attributes_of, check_decisions, choice_of
+from train.choose import attributes_of, check_decisions, check_question, choice_of
 from train.data import DataError, Split, list_pictures, pixels, readable, to_float
 from train.options import parse
-from train.report_attributes import write_report
+from train.report_attributes import Shown, write_report
 
 # Pictures that go through the encoder at once.
 ENCODED = 32
@@ -71,7 +72,7 @@ class Options:
         effect_threshold: by image_fraction, and to the discriminator: logits of effect that count as a change.
         min_fraction: by image_fraction, an attribute changes at least this share of the pictures.
         unstable_threshold: a picture on which more than `unstable_count` effects pass this many logits has no say.
-        unstable_count: see unstable_threshold.
+        unstable_count: see unstable_threshold; half of the effects measured on a picture, where that is less.
         min_visible: keep only moves that a person can see on at least this share of the pictures; 0 keeps all.
         discriminator: reject coordinates whose move changes the discriminator's score by more than this; 0 asks it
             nothing (the notebook has 0.2).
@@ -82,6 +83,8 @@ class Options:
         effects: folder for what is measured; empty for one beside the model folder, named after both.
         shard_size: pictures in one file of it.
         report: write report.html beside what is measured, with pictures, curves and how certain each rank is.
+        shown: the report's pictures of an attribute: distance (those with the longest way to move first), effect (those
+            that it moves most) or random (drawn with `seed`, of those that it moves well).
         shard: i/n computes only the i-th of n parts, i from 0 to n - 1, for a job array; the last one to finish, or a
             run without it, ranks. Empty for all, or this process's part under accelerate launch.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
@@ -110,8 +113,29 @@ class Options:
     effects: str = ""
     shard_size: int = 8
     report: bool = True
+    shown: Shown = "distance"
     shard: str = ""
     classifier: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "count", "shard_size"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} is {getattr(self, name)}; use 1 or more")
+        for name in ("candidates", "certify", "batch_size", "unstable_count", "seed"):
+            if getattr(self, name) < 0:
+                raise DataError(f"{name} is {getattr(self, name)}; use 0 or more")
+        for name in ("explained", "effect_threshold", "unstable_threshold", "discriminator"):
+            if not getattr(self, name) >= 0:
+                raise DataError(f"{name} is {getattr(self, name)}; use 0 or more")
+        for name in ("min_fraction", "min_visible"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name} is {getattr(self, name)}; use a share from 0 to 1")
+        if not 0 < self.shift < math.inf:
+            raise DataError(f"shift is {self.shift}; use 1 for the end of the range, or another number above 0")
+        if self.source and not self.target:
+            raise DataError("source needs a target: --target NAME")
+        if self.source and self.source == self.target:
+            raise DataError(f"source and target are both {self.target}; search from one class towards another")
 
 
 # Pictures.
@@ -171,11 +195,12 @@ def width_of(model: StylEx, s: Tensor, o: Options) -> int:
 def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
     """Attributes of `model` from uint8 pictures x [N, 3, R, R] in memory, the best of every target first."""
     assert model.stats is not None
+    check_question(model, o)
     s = styles_of(model, x, ENCODED)
     candidates, moves = moves_of(model, s[:SCREENED].split(8), model.stats, o)
     names, width = model.class_names, width_of(model, s[:1], o)
     plan = Plan("", [""] * len(s), candidates, model.stats, len(names), o.shift, width, len(s), moves)
-    check_decisions(torch.cat([model.logits_of(part) for part in s.split(ENCODED)]).cpu(), names)
+    check_decisions((model.logits_of(part) for part in s.split(ENCODED)), names)
     with tqdm(total=len(s), desc="AttFind", unit="picture") as bar:
         edits_of = model.edits_of(plan.batch_size, visible=True)
         tensors = shards.effects_of_shard(plan, s, model.logits_of, edits_of, bar.update)
@@ -221,8 +246,12 @@ class Searched:
 
         stats = StyleStats.over(encoded())
         chosen = [names[i] for i in balanced(torch.tensor(labels), o.images, o.seed).tolist()]
-        parts = (self.styles(chosen[i : i + 8]) for i in range(0, min(SCREENED, len(chosen)), 8))
-        candidates, moves = moves_of(model, parts, stats, o)
+
+        def first(count: int) -> Iterator[Tensor]:
+            return (self.styles(chosen[i : i + 8]) for i in range(0, min(count, len(chosen)), 8))
+
+        check_decisions((model.logits_of(s) for s in first(len(chosen))), model.class_names)
+        candidates, moves = moves_of(model, first(SCREENED), stats, o)
         width = width_of(model, self.styles(chosen[:1]), o)
         return Plan(key, chosen, candidates, stats, len(model.class_names), o.shift, width, o.shard_size, moves)
 
@@ -297,6 +326,7 @@ def prepare(o: Options) -> tuple[StylEx, Searched, Jobs]:
             f"hf download {o.model} --local-dir FOLDER"
         )
     model = StylEx.from_pretrained(o.model, classifier=o.classifier)
+    check_question(model, o)
     if torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit
         model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
@@ -346,19 +376,25 @@ def main(args: list[str] | None = None) -> None:
             "no coordinate may be chosen: none of them raises a class in a way that people see on "
             f"{o.min_visible:.0%} of the pictures; train longer, or ask for less (--min_visible 0 --discriminator 0)"
         )
-    if o.target:
-        renewed = {(a.source, a.target) for a in found}
-        found += [a for a in model.attributes if (a.source, a.target) not in renewed]
-    model.attributes = found
+    for (source, target), chosen in zip(choice.jobs, choice.lists, strict=True):
+        if not chosen:
+            print(
+                f"warning: no attribute from {source} towards {model.class_names[target]}: no coordinate raises it in "
+                f"a way that people see on {o.min_visible:.0%} of the pictures",
+                file=sys.stderr,
+            )
+    doubt = certificate(plan, ShardedEffects(*jobs[1])) if len(jobs) > 1 else None
+    renewed = {(a.source, a.target) for a in found}
+    kept = [a for a in model.attributes if (a.source, a.target) not in renewed] if o.target else []
+    model.attributes, model.certificate = found + kept, doubt
     model.save_pretrained(o.model)
     for a in model.attributes:
+        seen = "" if a.visible_share is None else f", visible on {a.visible_share:.0%}"
         print(
             f"{a.source} → {a.target}  {a.layer} {a.channel} {a.direction.name.lower()}: logit {a.delta_logit:+.2f}, "
-            f"probability {a.delta_prob:+.1%}, flips {a.images_share:.0%}, visible on {a.visible_share:.0%}"
+            f"probability {a.delta_prob:+.1%}, flips {a.images_share:.0%}{seen}"
         )
-    doubt = None
-    if len(jobs) > 1:
-        doubt = certificate(plan, ShardedEffects(*jobs[1]))
+    if doubt is not None:
         write_json(folder / "certificate.json", doubt.to_dict())
         print(
             f"{doubt.moves} of {2 * model.space.num_conv} moves were made. On {doubt.pictures} pictures on which all "
@@ -368,7 +404,7 @@ def main(args: list[str] | None = None) -> None:
         )
     if o.report:
         path = folder / "report.html"
-        write_report(path, model, effects, plan, choice, found[: sum(map(len, choice.lists))], data.styles, o, doubt)
+        write_report(path, model, effects, plan, choice, found, data.styles, o, doubt)
         print(f"the report is in {path}", file=sys.stderr)
 
 
@@ -377,3 +413,7 @@ if __name__ == "__main__":
         main()
     except (DataError, ModelError, ShardError) as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}; nothing measured is lost, and the same command goes on from there")
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing measured is lost, and the same command goes on from there")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from stylex.attfind import Attribute
 from stylex.files import write_text
@@ -15,7 +16,7 @@ from stylex.images import to_pil
 from stylex.model import StylEx
 from stylex.report import Entry, Flicker, report
 from stylex.screening import Certificate
-from stylex.selection import Move, effects_on, pictures_by_distance, rank_certainty
+from stylex.selection import Move, effects_on, pictures_by_distance, pictures_by_effect, rank_certainty
 from stylex.shards import Measured, Plan
 from stylex.stylespace import Direction, move, move_together
 from train.choose import Choice, lists_of, share_a_list
@@ -23,6 +24,7 @@ from train.choose import Choice, lists_of, share_a_list
 if TYPE_CHECKING:
     from train.find_attributes import Options
 
+Shown = Literal["distance", "effect", "random"]
 BATCH = 32
 # Moves beside the chosen ones that compete for a place when pictures are drawn anew.
 RIVALS = 64
@@ -100,7 +102,8 @@ def write_report(
     """Everything a person needs to believe or doubt the attributes, as one page; see `stylex.report`."""
     by_move = {(a.index, a.direction, a.target): a for a in attributes}
     curves, entries = {}, []
-    for number, ((_, target), mask, chosen) in enumerate(zip(choice.jobs, choice.masks, choice.lists, strict=True)):
+    jobs = list(zip(choice.jobs, choice.masks, choice.lists, strict=True))
+    for number, ((_, target), mask, chosen) in enumerate(tqdm(jobs, desc="report", unit="list")):
         if not chosen:
             continue
         certain = certainty_of(model, effects, choice, o, number)
@@ -113,12 +116,15 @@ def write_report(
         for place, ((m, direction), (index, _), certainty) in enumerate(zip(chosen, moves, certain, strict=True)):
             change = changes[:, place]
             before, after = effects.logits[mask], effects.logits[mask] + change
-            ends = plan.stats.s_max if direction == Direction.UP else plan.stats.s_min
-            distance = (effects.styles(m)[mask] - ends[index]).abs()
-            shown = pictures_by_distance(before, after, distance, target, SHOWN_PICTURES)
-            shown = (
-                shown or before[:, target].add(change[:, target]).topk(min(SHOWN_PICTURES, len(rows))).indices.tolist()
-            )
+            if o.shown == "distance":
+                ends = plan.stats.s_max if direction == Direction.UP else plan.stats.s_min
+                distance = (effects.styles(m)[mask] - ends[index]).abs()
+                shown = pictures_by_distance(before, after, distance, target, SHOWN_PICTURES)
+            else:
+                seed = o.seed if o.shown == "random" else None
+                shown = pictures_by_effect(before, after, target, SHOWN_PICTURES, o.effect_threshold, seed)
+            # A weak move shows well on too few of them; then on those where it does most.
+            shown = shown or change[:, target].topk(min(SHOWN_PICTURES, len(rows))).indices.tolist()
             one = styles([plan.pictures[i] for i in rows[shown].tolist()])
             moved = move(one, index, direction, plan.stats, plan.shift)
             x, x_moved = model.synthesize(one), model.synthesize(moved)

@@ -6,16 +6,19 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
 
 from stylex import Direction, ModelError, StylEx, losses, metrics
+from stylex.attfind import Attribute
 from stylex.classifier import wrap
+from stylex.config import ModelConfig
 from stylex.images import to_pil
 from stylex.perceptual import EfficientNetLite0
 from train.data import DataError, Pictures, load_pictures, to_float
-from train.evaluate import evaluate, main, revision_of
+from train.evaluate import evaluate, main, revision_of, searched_alike
 
 NAMES = ["plain", "spotted"]
 KEYS = {
@@ -33,6 +36,7 @@ KEYS = {
     "kid",
     "sufficiency",
     "sufficiency_at_10_by_target",
+    "sufficiency_at_10_median",
     "second_sufficiency",
     "second_sufficiency_among",
     "shift",
@@ -174,9 +178,35 @@ def test_sufficiency_and_visibility_count_pairs(model, parts, numbers, shift):
         assert said["sufficiency"][str(k)] == close(share(flips[k]))
         assert said["second_sufficiency"][str(k)] == close(share(second[k]))
     assert said["sufficiency_at_10_by_target"] == {name: close(share(v)) for name, v in at_10.items() if v}
+    assert said["sufficiency_at_10_median"] == close(median(share(v) for v in at_10.values() if v))
     assert said["visibility"] == close(share(seen))
     assert said["shift"] == shift
     assert len(set(said["sufficiency"].values())) > 1
+
+
+def test_a_list_from_one_class_is_for_its_pictures_and_the_list_from_the_rest_for_all_others():
+    config = ModelConfig(16, 3, (8, 8, 8), (8, 8, 8), w_dim=8, z_dim=8, mapping_layers=2)
+    model = StylEx(config, wrap(lambda x: x.mean(dim=(2, 3)), ["blue", "green", "red"], 16))
+    rows = [("green", "red", 3), ("rest", "red", 7), ("green", "red", 4), ("rest", "blue", 5)]
+    model.attributes = [
+        Attribute(index, *model.space.locate(index), Direction.UP, source, target, 1.0, 0.1, 0.1)
+        for source, target, index in rows
+    ]
+    labels = torch.tensor([0, 1, 2, 1, 0, 0])
+
+    def lists(target: int) -> list[tuple[list[int], list[int]]]:
+        found = searched_alike(model, labels, target, batch_size=2)
+        return [([index for index, _ in moves], part.tolist()) for moves, part in found]
+
+    assert lists(2) == [([7], [0, 4]), ([7], [5]), ([3, 4], [1, 3])]
+    assert lists(0) == [([5], [1, 2]), ([5], [3])]
+    assert lists(1) == [([], [0, 2]), ([], [4, 5])]  # nothing is moved, and nothing flips
+
+
+def test_without_a_pair_there_is_no_rate(model, parts, monkeypatch):
+    """A classifier of one class, for instance; there is nothing to divide by."""
+    monkeypatch.setattr("train.evaluate.searched_alike", lambda *_: iter([]))
+    assert "sufficiency" not in evaluate(model, parts)
 
 
 def test_how_the_pictures_are_cut_into_batches_does_not_matter(model, parts, numbers):
@@ -213,7 +243,7 @@ def test_what_cannot_be_asked_is_left_out(tiny_model, parts):
     assert set(said) == {key for key in KEYS if not key.startswith("second_")}
     bare = copy.copy(tiny_model)
     bare.attributes = []
-    assert set(evaluate(bare, parts)) == set(said) - {"sufficiency", "sufficiency_at_10_by_target", "visibility"}
+    assert set(evaluate(bare, parts)) == {key for key in said if "sufficiency" not in key} - {"visibility"}
 
 
 def test_a_judge_that_sees_every_target_already_leaves_nothing_to_count(model, parts):

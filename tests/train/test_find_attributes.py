@@ -25,6 +25,7 @@ from stylex.config import ModelConfig
 from stylex.generator import Generator, Mapping
 from stylex.shards import ShardError
 from stylex.stylespace import Direction, StyleStats, move
+from train import choose
 from train.data import DataError, load_pictures
 from train.find_attributes import Options, balanced, main, prepare, search, styles_of
 from train.report_attributes import sufficiency_of
@@ -457,12 +458,65 @@ def test_a_search_is_screened_and_certified_unless_every_move_is_asked_for(find,
         ({"target": "striped"}, "there is no class 'striped'; this classifier knows plain, spotted"),
         ({"target": "plain", "source": "striped"}, "there is no class 'striped'"),
         ({"source": "plain"}, "source needs a target"),
-        ({"min_visible": 1.1}, "no coordinate may be chosen: none of them raises a class in a way"),
+        ({"target": "plain", "source": "plain"}, "source and target are both plain"),
+        ({"images": 0}, "images is 0; use 1 or more"),
+        ({"count": 0}, "count is 0; use 1 or more"),
+        ({"shard_size": 0}, "shard_size is 0; use 1 or more"),
+        ({"candidates": -1}, "candidates is -1; use 0 or more"),
+        ({"batch_size": -1}, "batch_size is -1; use 0 or more"),
+        ({"explained": -1}, "explained is -1.0; use 0 or more"),
+        ({"shift": 0}, "shift is 0.0; use 1 for the end of the range"),
+        ({"min_visible": 2}, "min_visible is 2.0; use a share from 0 to 1"),
     ],
 )
-def test_a_search_that_cannot_be_is_refused_in_a_sentence(find, changes, says):
+def test_a_search_that_cannot_be_is_refused_in_a_sentence_before_anything_is_measured(
+    find, model_folder, changes, says
+):
     with pytest.raises(DataError, match=says):
         find(**changes)
+    assert not Path(f"{model_folder}-effects").exists()
+
+
+def test_where_no_move_can_be_seen_nothing_is_chosen_and_the_model_stays_as_it_was(find, model_folder, monkeypatch):
+    before = (model_folder / "attributes.json").read_bytes()
+    monkeypatch.setattr(metrics, "VISIBLE_SHARE", 2.0)
+    with pytest.raises(DataError, match="no coordinate may be chosen: none of them raises a class in a way"):
+        find()
+    assert (model_folder / "attributes.json").read_bytes() == before
+
+
+def test_pictures_of_one_decision_are_refused_before_anything_is_measured(find, model_folder, monkeypatch):
+    monkeypatch.setattr(StylEx, "logits_of", lambda model, s: torch.tensor([[0.0, 1.0]]).repeat(len(s), 1))
+    with pytest.raises(DataError, match="every reconstruction is spotted"):
+        find()
+    assert not Path(f"{model_folder}-effects").exists()
+
+
+def test_a_class_without_an_attribute_is_named(find, capsys, monkeypatch):
+    lists_of = choose.lists_of
+    monkeypatch.setattr(choose, "lists_of", lambda *args: [lists_of(*args)[0], []])
+    found = find()
+    assert {a.target for a in found.attributes} == {"plain"}
+    assert "warning: no attribute from rest towards spotted" in capsys.readouterr().err
+
+
+def test_attributes_of_an_older_file_stay_beside_those_of_one_class(find, model_folder, capsys):
+    """They do not say on how many pictures they are seen."""
+    path = model_folder / "attributes.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for row in values["attributes"]:
+        del row["visible_share"]
+    path.write_text(json.dumps(values), encoding="utf-8")
+    find(target="plain")
+    kept = [line for line in capsys.readouterr().out.splitlines() if "→ spotted" in line]
+    assert kept
+    assert all("visible" not in line for line in kept)
+
+
+def test_with_few_moves_a_picture_that_half_of_them_change_is_unstable(model, x):
+    """The notebook's 750 effects are more than a shortlist of two classes has."""
+    assert search(model, x, options(candidates=2, unstable_threshold=0.0)) == []
+    assert search(model, x, options(candidates=2, unstable_threshold=1e9))
 
 
 def test_a_classifier_that_says_the_same_of_everything_is_named(model, x):
