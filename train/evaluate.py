@@ -27,6 +27,7 @@ from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
 from stylex.stylespace import Direction, move, move_together
 from train.data import DataError, Pictures, Split, load_pictures, to_float
+from train.device import device
 from train.options import parse
 
 SUFFICIENCY_STEPS = 20
@@ -197,7 +198,7 @@ def searched_alike(
 
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Measure a model on pictures it was not trained on.", args)
-    model = StylEx.from_pretrained(o.model, classifier=o.classifier)
+    model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
     pictures = load_pictures(o.data, model.resolution, o.split, model.class_names)
     numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed)
     write_json(Path(o.output), numbers)

@@ -38,6 +38,7 @@ from stylex.shards import InMemory, Plan, ShardedEffects, ShardError
 from stylex.stylespace import StyleStats
 from train.choose import attributes_of, check_decisions, check_question, choice_of
 from train.data import DataError, Split, list_pictures, pixels, readable, to_float
+from train.device import device
 from train.options import parse
 from train.report_attributes import Shown, write_report
 
@@ -325,11 +326,8 @@ def prepare(o: Options) -> tuple[StylEx, Searched, Jobs]:
             f"{o.model} is not a folder, and what is found is written into the model's folder; download it first: "
             f"hf download {o.model} --local-dir FOLDER"
         )
-    model = StylEx.from_pretrained(o.model, classifier=o.classifier)
+    model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
     check_question(model, o)
-    if torch.cuda.is_available():
-        torch.backends.cudnn.allow_tf32 = False  # it would round effects at the third digit
-        model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
     data = Searched(model, o)
     key = data.key()
     folder = Path(o.effects) if o.effects else Path(f"{str(o.model).rstrip('/')}-effects") / key

@@ -13,7 +13,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Within it the first of these signals is only noted in `number`; the second ends the process at once, as usual."""
+    """Within it the first of these signals is only noted in `number`; a second Ctrl-C ends the process, as usual.
+
+    SIGTERM only ever asks: a launcher passes on to its workers what the cluster has sent them already, and a run that
+    died of the second one would lose its checkpoint. Who means it has SIGKILL.
+    """
 
     def __init__(self, say: bool = True) -> None:
         """
@@ -34,7 +38,10 @@ class Interrupt:
             signal.signal(*self._before.popitem())
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        self.__exit__()
-        if self.say:  # past Python's buffers, which a signal may have caught in the middle
-            os.write(2, f"\n{signal.Signals(number).name}: ends after this step; once more ends it at once\n".encode())
+        first, self.number = self.number is None, self.number or number
+        more = ""
+        if number == signal.SIGINT:
+            signal.signal(number, self._before.pop(number))
+            more = "; once more ends it at once"
+        if self.say and (first or more):  # past Python's buffers, which a signal may have caught in the middle
+            os.write(2, f"\n{signal.Signals(number).name}: ends after this step{more}\n".encode())

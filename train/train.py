@@ -29,6 +29,7 @@ from train.adaptive import Strength
 from train.augment import Flips
 from train.data import DataError, load_pictures
 from train.evaluate import evaluate
+from train.interrupt import Interrupt
 from train.loop import Trainer, train
 from train.options import parse
 from train.presets import BATCH_SIZE, Memory, plan, r1_weight
@@ -321,7 +322,8 @@ def main(args: list[str] | None = None) -> None:
 
     number = train(trainer, train_part, val_part.subset(order), run, saved)
     main_process, device = trainer.accelerator.is_main_process, trainer.accelerator.device
-    trainer.leave()
+    with Interrupt(say=False):  # the checkpoint is written, or another process still writes it
+        trainer.leave()
     if main_process and number is None:
         # What ships, as `evaluate.py` would measure it.
         numbers = evaluate(read_model(run / "model", classifier, device), val_part)

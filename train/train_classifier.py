@@ -25,6 +25,7 @@ from tqdm import tqdm
 from stylex.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
 from train.augment import Flips, flip, jitter, zoom
 from train.data import DataError, Pictures, load_pictures, to_float
+from train.device import device
 from train.options import parse
 from train.sources import TABLE, find_pictures
 
@@ -89,7 +90,8 @@ class Options:
 def augment(x: Tensor, o: Options) -> Tensor:
     x = zoom(flip(x, o.flips), o.zoom, o.turn, o.translate)
     x = jitter(x, o.brightness, o.contrast, o.saturation, o.hue)
-    return (x + torch.randn_like(x) * torch.rand(x.shape[0], 1, 1, 1) * (o.noise / 127.5)).clamp(-1, 1)
+    grain = torch.rand(x.shape[0], 1, 1, 1, device=x.device) * (o.noise / 127.5)
+    return (x + torch.randn_like(x) * grain).clamp(-1, 1)
 
 
 def attack(classifier: Classifier, x: Tensor, y: Tensor, levels: float) -> Tensor:
@@ -117,7 +119,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def logits_of(classifier: Classifier, x: Tensor, batch_size: int = 256) -> Tensor:
     with torch.no_grad():
-        return torch.cat([classifier(to_float(part)) for part in x.split(batch_size)])
+        return torch.cat([classifier(to_float(part).to(device())).cpu() for part in x.split(batch_size)])
 
 
 def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
@@ -128,7 +130,7 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
     classifier = build(
         ClassifierConfig(tuple(train.class_names), o.resolution, arguments={"width": o.width, "blocks": o.blocks})
     )
-    network = classifier.network
+    network = classifier.to(device()).network
     assert isinstance(network, nn.Module)
     network.requires_grad_(True)
     steps = o.epochs * max(1, len(train) // o.batch_size)
@@ -139,10 +141,8 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
         for index in torch.randperm(len(train)).split(o.batch_size):
             if len(index) < o.batch_size and len(train) >= o.batch_size:
                 continue
-            x, y = (
-                augment(to_float(train.x[index]), o).contiguous(memory_format=torch.channels_last),
-                train.labels[index],
-            )
+            x, y = to_float(train.x[index]).to(device()), train.labels[index].to(device())
+            x = augment(x, o).contiguous(memory_format=torch.channels_last)
             if o.adversarial:
                 half = len(x) // 2
                 network.eval()
@@ -157,17 +157,20 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
         accuracy = (logits_of(classifier, val.x).argmax(1) == val.labels).float().mean().item()
         bar.set_postfix(loss=f"{loss.item():.3f}", val_accuracy=f"{accuracy:.3f}")
     temperature = fit_temperature(logits_of(classifier, val.x), val.labels)
-    return Classifier(network, dataclasses.replace(classifier.config, temperature=temperature))
+    return Classifier(network, dataclasses.replace(classifier.config, temperature=temperature)).to(device())
 
 
 def report(classifier: Classifier, val: Pictures, seconds: float) -> dict[str, float | int]:
     """What the validation part says of a classifier."""
     assert val.labels is not None
     logits = logits_of(classifier, val.x)
-    x, y = to_float(val.x), val.labels
-    moved = torch.cat([attack(classifier, a, b, 4.0) for a, b in zip(x.split(256), y.split(256), strict=True)])
-    with torch.no_grad():
-        under_attack = (classifier(moved).argmax(1) == y).float().mean().item()
+    y, hits = val.labels, []
+    for a, b in zip(val.x.split(256), y.split(256), strict=True):
+        a, b = to_float(a).to(device()), b.to(device())
+        moved = attack(classifier, a, b, 4.0)
+        with torch.no_grad():
+            hits.append(classifier(moved).argmax(1) == b)
+    under_attack = torch.cat(hits).float().mean().item()
     return {
         "n": len(val),
         "accuracy": round((logits.argmax(1) == y).float().mean().item(), 4),

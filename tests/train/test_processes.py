@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,26 @@ def test_two_processes_end_together_cleanly_and_only_one_of_them_writes(pictures
     said = start(ROOT / "train" / "train.py", *command_line(**options, total_kimg=(nimg + 4) / 1000))
     assert f"resumed at {nimg} pictures" in said
     assert checkpoint.found(run)[-1].name == f"checkpoint-{nimg + 4:09d}"
+
+
+def test_a_cluster_s_sigterm_to_everybody_ends_two_processes_with_a_checkpoint(pictures, classifier_folder, tmp_path):
+    """It reaches the workers twice: from the cluster, and from the launcher, which has got it, too."""
+    run = tmp_path / "run"
+    options = {"data": pictures, "classifier": classifier_folder, "output": run, "total_kimg": 1000.0, "log_every": 2}
+    args = [*TORCHRUN, ROOT / "train" / "train.py", *command_line(**options, save_minutes=0.0, keep_checkpoints=1)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen([sys.executable, *map(str, args)], env=environment, stdout=said, stderr=said)
+        while process.poll() is None and not checkpoint.found(run):
+            time.sleep(0.1)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in [*map(int, children), process.pid]:
+            os.kill(pid, signal.SIGTERM)
+        assert process.wait(timeout=120) != 0
+    assert len(children) == PROCESSES
+    (stopped,) = re.findall(r"stopped by SIGTERM at (\d+) pictures", (tmp_path / "said").read_text())
+    assert [path.name for path in checkpoint.found(run)] == [f"checkpoint-{int(stopped):09d}"]
+    assert not any(Path("/proc", pid).exists() for pid in children)
 
 
 def test_the_launcher_that_starts_one_process_on_a_cpu_is_told_of(pictures, classifier_folder, tmp_path):
