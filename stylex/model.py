@@ -260,7 +260,7 @@ class StylEx:
             config,
             **parts,
             stats=_read_stats(folder / "style_stats.safetensors", space),
-            attributes=_read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
+            attributes=read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
             certificate=_read_certificate(folder / "attributes.json"),
             card=read_text(card) if card.is_file() else None,
         ).to(device)
@@ -286,6 +286,8 @@ class StylEx:
             fields = {f.name: getattr(self.stats, f.name) for f in dataclasses.fields(StyleStats)}
             fields["count"] = torch.tensor(self.stats.count)
             save_tensors(fields, folder / "style_stats.safetensors")
+        else:  # of the weights that were here before
+            (folder / "style_stats.safetensors").unlink(missing_ok=True)
         found: dict[str, Any] = {"attributes": [a.to_dict() for a in self.attributes]}
         if self.certificate is not None:
             found["certificate"] = self.certificate.to_dict()
@@ -380,7 +382,12 @@ def _read_stats(path: Path, space: StyleSpace) -> StyleStats | None:
     return StyleStats(**{name: tensors[name] for name in each}, count=int(tensors["count"]))
 
 
-def _read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> list[Attribute]:
+def read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> list[Attribute]:
+    """The attributes of a model folder; none if there is no such file.
+
+    Raises:
+        ModelError: naming the attribute and what is wrong with it.
+    """
     if not path.exists():
         return []
     rows = read_json(path).get("attributes")

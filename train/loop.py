@@ -6,7 +6,7 @@ import copy
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,9 @@ from stylex.classifier import Classifier
 from stylex.config import ModelConfig
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
-from stylex.files import fingerprint
+from stylex.files import ModelError, fingerprint
 from stylex.generator import Generator, Mapping
-from stylex.model import StylEx
+from stylex.model import StylEx, read_attributes
 from stylex.perceptual import perceptual_features
 from train import checkpoint
 from train.adaptive import AdaptiveStrength
@@ -366,6 +366,17 @@ class Trainer:
             grad.copy_(part.view_as(grad))
 
 
+def save_model(model: StylEx, folder: Path) -> None:
+    """Write a model over one of this run's earlier ones.
+
+    What AttFind found was about that one's weights, and goes; the names that a person gave stay for the next search.
+    """
+    with suppress(ModelError):  # of another shape, or damaged
+        found = read_attributes(folder / "attributes.json", model.space, model.class_names)
+        model.attributes = [a for a in found if a.name]
+    model.save_pretrained(folder)
+
+
 def agree(trainer: Trainer, *wishes: bool) -> list[bool]:
     """Of each wish, whether any process has it: they end together, or one would wait for the others forever."""
     accelerator = trainer.accelerator
@@ -427,7 +438,7 @@ def train(
                 check(trainer, weight_norms(trainer), run)
                 with nullcontext() if done else tried_again(o.save_minutes):
                     checkpoint.save(run, trainer.nimg, trainer.state(), keep=o.keep_checkpoints)
-                    trainer.model().save_pretrained(run / "model")
+                    save_model(trainer.model(), run / "model")
                     saved(run / "model")
                 last_save = time.monotonic()
     bar.close()

@@ -5,6 +5,7 @@ accelerate launch train/train.py --config train/configs/leaves.yaml
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -50,6 +51,11 @@ HARMLESS = {
     "push_minutes",
     "dry_run",
 }
+
+# What numbers may be; all others, 0 or more.
+AT_LEAST_1 = ("batch_size", "w_every", "r1_every", "path_every", "log_every", "report_pictures", "keep_checkpoints")
+ABOVE_0 = ("total_kimg", "temperature", "ada_kimg")
+SHARES = ("style_mixing", "encoder_mixing", "kl_views", "class_swap", "swap_dropout")
 
 
 @dataclass
@@ -214,22 +220,61 @@ class Options:
             self.batch_size = BATCH_SIZE.get(self.resolution, 1)
         if self.r1_weight is None:
             self.r1_weight = r1_weight(self.resolution)
-        for name in ("w_every", "r1_every", "path_every", "log_every", "batch_size", "keep_checkpoints"):
-            if getattr(self, name) < 1:
+        for name in AT_LEAST_1:
+            if not getattr(self, name) >= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; use 1 or more")
+        for name in ABOVE_0:
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; use a number above 0")
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} is {value}; use 0 or more")
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; use a share from 0 to 1")
         if self.augment != "ada" and not 0 <= self.augment <= 1:
             raise ConfigError(f"augment is {self.augment}; use a share from 0 to 1, or ada")
-        if self.ada_kimg <= 0:
-            raise ConfigError(f"ada_kimg is {self.ada_kimg}; use more than 0")
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
 
         if self.push_to_hub and not REPO_ID.fullmatch(self.hub_model_id or ""):
             raise ConfigError(f"push_to_hub needs hub_model_id, such as me/stylex-mine; it is {self.hub_model_id!r}")
 
+    def without_effect(self) -> list[str]:
+        """What is asked for and will not happen."""
+        found, end = [], f"and this run ends at {self.total_kimg:g}"
+        if self.class_swap and self.swap_after_kimg >= self.total_kimg:
+            found.append(f"no class swap, which would begin at swap_after_kimg {self.swap_after_kimg:g}, {end}")
+        if self.warmup_kimg >= self.total_kimg:
+            found.append(f"no discriminator, which would begin at warmup_kimg {self.warmup_kimg:g}, {end}")
+        if self.swap_few and not self.class_swap:
+            found.append(f"swap_few {self.swap_few} does nothing where class_swap is 0")
+        return found
+
     def model_config(self, num_classes: int) -> ModelConfig:
         changes = {"channels": self.channels, "trunk_channels": self.trunk_channels, "w_dim": self.w_dim}
         return ModelConfig.preset(self.resolution, num_classes, **{k: v for k, v in changes.items() if v is not None})
+
+
+def check_init(o: Options, init: StylEx) -> None:
+    """Refuse shapes that a run from a model cannot have.
+
+    Raises:
+        ConfigError: naming the option, what the model has, and the way out.
+    """
+    if init.resolution != o.resolution:
+        raise ConfigError(
+            f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px. Use another "
+            "--resolution, or start afresh with --init_from null"
+        )
+    for name in ("channels", "trunk_channels", "w_dim"):
+        asked, has = getattr(o, name), getattr(init.config, name)
+        has = list(has) if isinstance(has, tuple) else has
+        if asked is not None and asked != has:
+            raise ConfigError(
+                f"{name} is {asked}, but {o.init_from} has {has}, and a run from a model has its shapes: give "
+                f"--{name} null, or start afresh with --init_from null"
+            )
 
 
 def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
@@ -282,6 +327,8 @@ def dry_run(o: Options, classifier: Classifier, init: StylEx | None) -> None:
     judges = (classifier, perceptual_features(o.perceptual, classifier))
     memory = Memory.of(config, o.batch_size, bf16=o.mixed_precision == "bf16", r1=o.r1_weight > 0, judges=judges)
     state.print(plan(config, memory, asdict(o), classifier.class_names, state.num_processes))
+    for note in o.without_effect():
+        state.print(f"note: {note}")
 
 
 def main(args: list[str] | None = None) -> None:
@@ -290,8 +337,8 @@ def main(args: list[str] | None = None) -> None:
     require_tracker(o.report_to)
     classifier, judge = classifiers(o)
     init = read_model(o.init_from, classifier) if o.init_from else None
-    if init and init.resolution != o.resolution:
-        raise ConfigError(f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px")
+    if init:
+        check_init(o, init)
     if o.dry_run:
         return dry_run(o, classifier, init)
     train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)
@@ -305,6 +352,8 @@ def main(args: list[str] | None = None) -> None:
     order = torch.randperm(len(val_part), generator=torch.Generator().manual_seed(0))
     trainer = Trainer(o, classifier, judge, init)
     trainer.accelerator.print(f"{o.classifier}: {description(classifier)}")
+    for note in o.without_effect():
+        trainer.accelerator.print(f"note: {note}")
     run.mkdir(parents=True, exist_ok=True)
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)

@@ -25,6 +25,25 @@ def refused(args: list[str], capsys) -> str:
     return capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("temperature", 0, "use a number above 0"),
+        ("total_kimg", 0, "use a number above 0"),
+        ("learning_rate", -1, "use 0 or more"),
+        ("class_swap", 3, "use a share from 0 to 1"),
+        ("swap_dropout", 5, "use a share from 0 to 1"),
+        ("report_pictures", 0, "use 1 or more"),
+        ("kl_weight", -0.1, "use 0 or more"),
+        ("warmup_kimg", float("nan"), "use 0 or more"),
+        ("swap_few", -2, "use 0 or more"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(option, value, says):
+    with pytest.raises(ConfigError, match=f"{option} is {value}; {says}"):
+        Options("d", "o", "c", **{option: value})
+
+
 def test_the_command_line_wins_over_the_file(tmp_path):
     config = tmp_path / "a.yaml"
     config.write_text("data: pictures\nbatch_size: 3\nflips: none\nchannels: [1, 2]\n")
@@ -40,7 +59,7 @@ def test_every_option_can_be_given_on_the_command_line():
     values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
     values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
     for field in dataclasses.fields(Options):
-        value = values.get(field.name, "2" if field.type in ("int", "float") else "text")
+        value = values.get(field.name, "1" if field.type in ("int", "float") else "text")
         o = parse(Options, "", [*NEEDED, f"--{field.name}", value])
         assert getattr(o, field.name) == yaml.safe_load(value)
 

@@ -22,9 +22,11 @@ import yaml
 from small import assert_same, command_line, tiny_classifier
 
 from stylex import StylEx
+from stylex.attfind import Attribute
 from stylex.classifier import save_classifier
 from stylex.config import ConfigError
 from stylex.files import ModelError
+from stylex.stylespace import Direction, StyleStats
 from train import checkpoint, evaluate, find_attributes
 from train.data import DataError, load_pictures
 from train.options import parse
@@ -249,7 +251,7 @@ def test_init_from_starts_at_a_model_folder(start, tmp_path):
     shutil.copytree(start() / "model", model)
     shutil.rmtree(tmp_path / "run")
     # At a rate of nothing the weights stay where they begin.
-    run = start(init_from=model, learning_rate=0.0, w_dim=99)
+    run = start(init_from=model, learning_rate=0.0, w_dim="null")
     first, second = StylEx.from_pretrained(model), StylEx.from_pretrained(run / "model")
     assert second.config == first.config
     for name in ("generator", "mapping", "encoder", "discriminator"):
@@ -264,6 +266,43 @@ def test_init_from_a_model_of_another_size_is_refused(start, tiny_model, tmp_pat
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match="is missing"):
         start(init_from=folder)
+
+
+def test_init_from_keeps_the_shapes_of_its_model_and_others_are_refused(start, tmp_path):
+    start(output=tmp_path / "first", total_kimg=0.004)
+    says = (
+        r"channels is \[8, 8, 8, 16\], but .*first/model has \[8, 8, 8, 8\], .*: give --channels null, or start afresh"
+    )
+    with pytest.raises(ConfigError, match=says):
+        start(init_from=tmp_path / "first" / "model", channels=[8, 8, 8, 16])
+
+
+def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_found(start, tmp_path):
+    """Ranges and effects are of weights that are no more; a name took a person time."""
+    start(total_kimg=0.004)
+    folder = tmp_path / "run" / "model"
+    model = StylEx.from_pretrained(folder)
+    model.stats = StyleStats.of(torch.rand(3, model.space.size))
+    model.attributes = [
+        Attribute(i, *model.space.locate(i), Direction.UP, "plain", "spotted", 1.0, 0.1, 0.1, name=name)
+        for i, name in ((3, None), (5, "dark spots"))
+    ]
+    model.save_pretrained(folder)
+    start(total_kimg=0.008)
+    after = StylEx.from_pretrained(folder)
+    assert after.stats is None
+    assert [(a.index, a.name) for a in after.attributes] == [(5, "dark spots")]
+
+
+def test_what_is_asked_for_and_will_not_happen_is_said(start, capsys):
+    start(dry_run=True, total_kimg=4, class_swap=0.5, swap_after_kimg=20, warmup_kimg=4)
+    said = capsys.readouterr().out
+    assert "note: no class swap, which would begin at swap_after_kimg 20, and this run ends at 4" in said
+    assert "note: no discriminator, which would begin at warmup_kimg 4, and this run ends at 4" in said
+    start(dry_run=True, total_kimg=4, class_swap=0, swap_few=3)
+    assert "note: swap_few 3 does nothing where class_swap is 0" in capsys.readouterr().out
+    start(dry_run=True, total_kimg=4)
+    assert "note" not in capsys.readouterr().out
 
 
 def test_the_classifier_must_know_the_classes_of_the_folder(start, tmp_path):
