@@ -93,10 +93,11 @@ EditsOf = Callable[[Tensor], Edits]
 
 # Narrower passes than the first are never faster, and wider ones than the last have not been.
 WIDTHS = (8, 16, 32, 64, 128, 256, 512)
+# On a processor wider passes than this are no faster, and to try them takes longer than ten pictures do.
+WIDEST_ON_CPU = 64
 # A width that much slower per copy than the best one ends the trial: less may be chance.
 SLOWER = 1.25
-# So do two in a row that are not at least so much faster: on a CPU all are alike, and to try the widest would take
-# longer than a screened search of ten pictures.
+# So do two in a row that are not at least so much faster.
 FASTER = 0.97
 
 

@@ -46,6 +46,13 @@ def test_attfind_is_timed_and_compared_with_one_coordinate_at_a_time(model_folde
     assert "| one at a time | 320 |" in capsys.readouterr().out
 
 
+def test_ranking_is_timed_on_a_table_of_many_shards():
+    args = ["--classes", "3", "--pictures", "10", "--coordinates", "40", "--shard-size", "4"]
+    numbers = load("ranking").main(args)
+    assert numbers["table_mb_a_picture"] * 1e6 == pytest.approx(4 * 2 * 40 * 3, rel=0.9)
+    assert min(numbers["unstable_ms_a_picture"], numbers["list_ms_a_picture"], numbers["peak_mb"]) > 0
+
+
 def test_a_row_of_the_ablations_is_trained_searched_measured_and_written_down_once(
     classifier_folder, pictures, tmp_path, monkeypatch
 ):

@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import shards
-from stylex.attfind import Attribute, fastest_width
+from stylex.attfind import WIDEST_ON_CPU, WIDTHS, Attribute, fastest_width
 from stylex.files import ModelError, fingerprint, write_json
 from stylex.hub import REPO_ID
 from stylex.model import StylEx
@@ -45,7 +45,7 @@ from train.report_attributes import Shown, write_report
 # Pictures that go through the encoder at once.
 ENCODED = 32
 # Moves tried for each target. On both bundled models these hold all of the twenty strongest: docs/attfind.md.
-CANDIDATES = 80
+CANDIDATES = 100
 # Gradients are taken on this many pictures at most: the list of what is worth moving is one for all pictures.
 SCREENED = 1000
 # Pictures on which the shortcut is checked are the first of those searched, so the classes take turns in them too.
@@ -190,7 +190,7 @@ def width_of(model: StylEx, s: Tensor, o: Options) -> int:
     def run(width: int) -> None:
         model.edits_of(width, visible=True)(s)(index[:width], s[0, :1].expand(width)).cpu()
 
-    return fastest_width(run)
+    return fastest_width(run, [w for w in WIDTHS if s.device.type != "cpu" or w <= WIDEST_ON_CPU])
 
 
 def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:

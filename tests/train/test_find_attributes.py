@@ -536,9 +536,11 @@ def test_without_a_discriminator_there_is_no_veto(model, x):
 # The report.
 
 
-def test_the_report_shows_every_attribute_with_its_certainty(find, model_folder, tmp_path):
+@pytest.mark.parametrize("shown", ["distance", "effect", "random"])
+def test_the_report_shows_every_attribute_with_its_certainty(find, model_folder, tmp_path, shown):
     effects = tmp_path / "effects"
-    attributes = find(report=True, effects=effects, min_visible=0.0, explained=1e9, candidates=20).attributes
+    options = {"report": True, "min_visible": 0.0, "explained": 1e9, "candidates": 20, "shown": shown}
+    attributes = find(effects=effects, **options).attributes
     page = (effects / "report.html").read_text(encoding="utf-8")
     assert page.count("<section>") == len(attributes) == 6
     assert page.count("<polyline") == 2
