@@ -56,6 +56,7 @@ ROWS = [
     Row("less-swap", "half as much class swap", {"class_swap": 0.2}),
     Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),
     Row("few", "on half of the swapped pictures only the 10 coordinates follow that the class owns", {"swap_few": 10}),
+    Row("views", "the classification loss looks at moved, turned and grainy views", {"kl_views": 1}),
     Row("no-sparsity", "no penalty on what the coordinates read of the class", {"sparsity_weight": 0}),
     Row("ramp", "the classification loss comes in over the first 2 kimg", {"kl_ramp_kimg": 2}),
     Row(
