@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -346,6 +347,17 @@ def test_a_search_killed_and_run_again_ends_with_the_same_bits(unbroken, picture
     assert all((tmp_path / "effects" / name).stat().st_mtime_ns == when for name, when in done.items())
     assert {k: v for k, v in contents(tmp_path / "effects").items() if not k.endswith(".part")} == effects
     assert contents(tmp_path / "model") == after
+
+
+def test_ctrl_c_says_that_nothing_measured_is_lost(unbroken, pictures, tmp_path):
+    shutil.copytree(unbroken[0], tmp_path / "model")
+    process = start(arguments(tmp_path / "model", pictures, tmp_path / "effects"))
+    while process.poll() is None and not list(tmp_path.glob("effects/shard-*")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error.decode().endswith("stopped; nothing measured is lost, and the same command goes on from there\n")
 
 
 def test_two_processes_of_a_launcher_write_what_one_writes(unbroken, pictures, tmp_path):
