@@ -151,6 +151,12 @@ def main(args: list[str] | None = None) -> None:
     place = output.name if output.is_absolute() else o.output
     model.card = model_card(model, place, metrics=metrics, training=how, about=about, pictures=shown)
     model.save_pretrained(output)
+    if read_text(output / "README.md") != model.card:
+        print(
+            f"warning: somebody edited {output / 'README.md'}, so it is left alone, with its old numbers; delete it to "
+            "have it made anew",
+            file=sys.stderr,
+        )
     write_json(output / "metrics.json", metrics)
     if how is not None:
         write_json(output / "training.json", how)

@@ -147,6 +147,19 @@ def pencil_model(probs: list[float], probs_rec: list[float]) -> SimpleNamespace:
     )
 
 
+def test_a_card_that_somebody_edited_is_left_alone_and_that_is_said(bundle, shipped, tmp_path, capsys):
+    output = tmp_path / "again"
+    shutil.copytree(shipped, output)
+    card = output / "README.md"
+    bundle(output)
+    assert "left alone" not in capsys.readouterr().err
+    card.write_text(card.read_text(encoding="utf-8").replace("diseased", "sick"), encoding="utf-8")
+    edited = card.read_bytes()
+    bundle(output)
+    assert card.read_bytes() == edited
+    assert f"warning: somebody edited {card}, so it is left alone" in capsys.readouterr().err
+
+
 def test_a_sample_is_of_its_class_before_and_after():
     x = torch.arange(6.0)
     #                            right  lost  wrong  label b, right, right, called a
