@@ -224,21 +224,22 @@ def _training(training: Mapping[str, Any] | None) -> str:
 
 
 def _attributes(model: StylEx) -> str:
-    if not model.attributes:
+    if not model.attributes or model.stats is None:  # after further training only names are left
         return "None yet. `train/find_attributes.py` finds them."
     rows = []
     for a in model.attributes:
         mark = "↑" if a.direction.name == "UP" else "↓"
         seen = "" if a.visible_share is None else f"{a.visible_share:.0%}"
         effect = f"{a.delta_logit:+.2f} | {a.delta_prob:+.1%} | {a.images_share:.0%} | {seen}"
-        rows.append(f"| {_cell(a.target)} | {a.layer} {a.channel} {mark} | {_cell(a.name or '')} | {effect} |")
+        classes = f"{_cell(a.source)} | {_cell(a.target)}"
+        rows.append(f"| {classes} | {a.layer} {a.channel} {mark} | {_cell(a.name or '')} | {effect} |")
     return "\n".join(
         [
-            "Found by AttFind on training pictures, the best first. Effects are means over pictures of other classes."
-            + _doubt(model.certificate),
+            "Found by AttFind on training pictures, the best of each pair first. Effects are means over pictures "
+            "of the class in the first column, or of all others." + _doubt(model.certificate),
             "",
-            "| towards | coordinate | name | logit | probability | flips alone | visible |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "| from | towards | coordinate | name | logit | probability | flips alone | visible |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
         ]
     )

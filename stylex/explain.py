@@ -176,8 +176,9 @@ def explain(
 ) -> Explanation:
     """The attributes that change the classifier's mind about `image` most.
 
-    Candidates are the class-level attributes and the coordinates whose gradient promises most; each is then really
-    moved, and ranked by what it did to the target's logit. Changes that a person can see come first.
+    Candidates are the class-level attributes and, but for the strategy "list", the coordinates whose gradient promises
+    most; each is then really moved. With "independent" they are ranked by what they did to the target's logit, those
+    that a person can see first.
 
     Args:
         image: path, bytes, file or PIL picture.

@@ -77,7 +77,7 @@ def report(
 
 def colour(number: int) -> str:
     """Of a curve: dark enough on white, and by the golden angle away from the one before, however many there are."""
-    return f"hsl({(200 + 137.5 * number) % 360:g} 65% {(32, 45)[number // 8 % 2]}%)"
+    return f"hsl({(200 + 137.508 * number) % 360:.4g} 65% {(32, 24)[number // 8 % 2]}%)"
 
 
 def _entry(entry: Entry, rank: int) -> str:

@@ -80,7 +80,7 @@ def test_everything_that_a_reader_needs_is_on_the_card(card, tiny_model):
         "@inproceedings{lang2021explaining,",
     ):
         assert text in card
-    assert card.count("| plain | ") + card.count("| spotted | ") == len(tiny_model.attributes) > 0
+    assert card.count("| spotted | plain | ") + card.count("| plain | spotted | ") == len(tiny_model.attributes) > 0
     assert "\n\n\n" not in card
 
 

@@ -45,7 +45,7 @@ def page() -> str:
 
 
 def test_every_curve_has_a_colour_of_its_own():
-    assert len({colour(i) for i in range(100)}) == 100
+    assert len({colour(i) for i in range(300)}) == 300
 
 
 class Page(HTMLParser):

@@ -88,7 +88,7 @@ def cutout(x: Tensor, share: float = 0.3) -> Tensor:
 
 
 def for_classifier(x: Tensor, strength: float) -> Tensor:
-    """Zoomed, turned, moved and made grainy, at `strength` 1 as much as `train_classifier.py` does it to its pictures.
+    """Zoomed, turned, moved and made grainy, at `strength` 1 as far as `train_classifier.py` goes by default.
 
     A class that survives this is drawn, not hidden in texture that only one classifier reads (Athalye et al. 2018,
     "Synthesizing Robust Adversarial Examples").

@@ -46,20 +46,30 @@ def check_question(model: StylEx, o: Options) -> None:
         raise DataError("this model was saved without its discriminator; use --discriminator 0")
 
 
-def check_decisions(parts: Iterable[Tensor], names: Sequence[str]) -> None:
+def check_decisions(parts: Iterable[Tensor], names: Sequence[str], o: Options) -> None:
     """Refuse logits [n, K] of reconstructions that leave nothing to compare; reads no further than it has to.
 
     Raises:
-        DataError: if all decisions are the same.
+        DataError: if all decisions are the same, or none is of a class to search from.
     """
-    first, number, same = None, 0, True
+    first, number, same, differ, found = None, 0, True, False, not o.target
     for logits in parts:
         first = logits[:1] if first is None else first
-        if (logits.argmax(dim=1) != first.argmax(dim=1)).any():
+        labels = logits.argmax(dim=1)
+        differ |= bool((labels != first.argmax(dim=1)).any())
+        if o.target:
+            rows = labels == class_number(o.source, names) if o.source else labels != class_number(o.target, names)
+            found |= bool(rows.any())
+        if differ and found:
             return
         number += len(logits)
         same &= torch.allclose(logits, first.expand_as(logits), atol=1e-5)
     assert first is not None
+    if differ:
+        raise DataError(
+            f"the classifier calls none of {number} reconstructions {o.source}; search more pictures (--images) or "
+            "from another class"
+        )
     constant = number > 1 and same
     why = "the classifier says the same of every picture, so look at the classifier first"
     raise DataError(
@@ -127,6 +137,16 @@ class Choice:
     lists: list[list[Move]]
 
 
+def why_empty(choice: Choice, number: int) -> str:
+    """Why a list of a choice has no move."""
+    mask, searched = choice.masks[number], int(choice.masks[number].sum())
+    if not (mask & choice.stable).any():
+        return f"none of its {searched} pictures has a say, for too many moves change them (--unstable_count)"
+    if not choice.shown[number].any():
+        return f"no move is seen on enough of its {searched} pictures (--min_visible)"
+    return f"no move that may be chosen raises it on its {searched} pictures"
+
+
 def choice_of(
     model: StylEx,
     effects: Measured,
@@ -140,18 +160,14 @@ def choice_of(
         pictures: numbers of pictures -> their styles [n, S] and probabilities [n, K]; asked by the discriminator only.
 
     Raises:
-        DataError: if none of the pictures is of a class to search from.
+        DataError: if there is nothing to compare.
     """
     names, labels = model.class_names, effects.logits.argmax(dim=1)
+    check_decisions([effects.logits], names, o)
     jobs = [(REST, k) for k in range(len(names))]
     if o.target:
         jobs = [(o.source or REST, class_number(o.target, names))]
     masks = [labels != t if source == REST else labels == class_number(source, names) for source, t in jobs]
-    if o.target and not masks[0].any():
-        raise DataError(
-            f"the classifier calls none of the {len(labels)} reconstructions {o.source or f'other than {o.target}'}; "
-            "search more pictures (--images) or another class"
-        )
     shares = visible_shares(effects, masks)
     shown = [share >= o.min_visible for share in shares]
     if share_a_list(jobs, names, o):

@@ -27,7 +27,7 @@ from stylex.model import StylEx
 from stylex.perceptual import EfficientNetLite0
 from stylex.stylespace import Direction, move, move_together
 from train.data import DataError, Pictures, Split, load_pictures, to_float
-from train.device import device
+from train.device import device, measure_exactly
 from train.options import parse
 
 SUFFICIENCY_STEPS = 20
@@ -66,7 +66,7 @@ def revision_of(model: StylEx) -> str:
     if model.stats is not None:
         for end in (model.stats.s_min, model.stats.s_max):
             digest.update(end.cpu().numpy().tobytes())
-    digest.update(repr([(a.index, a.direction.name, a.target) for a in model.attributes]).encode())
+    digest.update(repr([(a.index, a.direction.name, a.source, a.target) for a in model.attributes]).encode())
     return digest.hexdigest()[:12]
 
 
@@ -79,20 +79,20 @@ def evaluate(
 
     Shares are of pictures, or of pairs (picture, class it is not).
     """
-    names, judge = model.class_names, model.judge
-    labels = pictures.labels.to(model.device) if pictures.labels is not None else None
-    x = to_float(pictures.x).to(model.device)
-    parts = x.split(batch_size)
-    s = torch.cat([model.styles(model.encode(part)) for part in parts])
-    x_rec = torch.cat([model.synthesize(part) for part in s.split(batch_size)])
+    measure_exactly()
+    names, judge, labels = model.class_names, model.judge, pictures.labels
+    x = to_float(pictures.x)
 
-    def all_of(function: Any, pictures: Tensor) -> Tensor:
-        return torch.cat([function(part) for part in pictures.split(batch_size)])
+    def all_of(function: Any, given: Tensor) -> Tensor:
+        """Batch by batch on the model's device; what is kept is not, for there may be less memory."""
+        return torch.cat([function(part.to(model.device)).cpu() for part in given.split(batch_size)])
 
+    s = all_of(lambda part: model.styles(model.encode(part)), x)
+    x_rec = all_of(model.synthesize, s)
     logits, logits_rec = all_of(model.logits, x), all_of(model.logits, x_rec)
     network = EfficientNetLite0().to(model.device)
     embedded, embedded_rec = all_of(network.embed, x), all_of(network.embed, x_rec)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:RETRIEVAL_AMONG].to(model.device)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:RETRIEVAL_AMONG]
     flat, flat_rec = all_of(network.flat, x), all_of(network.flat, x_rec)
     probs, probs_rec = logits.softmax(1), logits_rec.softmax(1)
 
@@ -141,18 +141,19 @@ def interventions(
         pairs = 0
         for moves, part in searched_alike(model, labels, target, batch_size):
             pairs += len(part)
-            open_pairs = judge(x_rec[part]).argmax(1) != target if judge is not None else None
+            here, before = s[part].to(model.device), x_rec[part].to(model.device)
+            open_pairs = judge(before).argmax(1) != target if judge is not None else None
             for i, d in moves[:VISIBILITY_ATTRIBUTES]:
-                seen.append(metrics.visible(x_rec[part], model.synthesize(move(s[part], i, d, model.stats, shift))))
+                seen.append(metrics.visible(before, model.synthesize(move(here, i, d, model.stats, shift))).cpu())
             for k in flips:
                 if k > max(1, len(moves)):  # the list has ended, and the picture stays as it is
                     for hits in (flips, second):
                         hits[k] += hits[k - 1][-1:]
                     continue
-                edited = model.synthesize(move_together(s[part], moves[:k], model.stats, shift))
-                flips[k].append(model.logits(edited).argmax(1) == target)
+                edited = model.synthesize(move_together(here, moves[:k], model.stats, shift))
+                flips[k].append((model.logits(edited).argmax(1) == target).cpu())
                 if judge is not None and open_pairs is not None:
-                    second[k].append((judge(edited).argmax(1) == target)[open_pairs])
+                    second[k].append((judge(edited).argmax(1) == target)[open_pairs].cpu())
         if pairs:
             by_target[name] = torch.cat(flips[10])[-pairs:].float().mean().item()
 
@@ -190,7 +191,7 @@ def searched_alike(
             found = towards(model.attributes, name, model.class_names[target])
             groups.setdefault(tuple((a.index, a.direction) for a in found), []).append(source)
     for moves, sources in groups.items():
-        rows = torch.isin(labels, torch.tensor(sources, device=labels.device)).nonzero().flatten()
+        rows = torch.isin(labels, torch.tensor(sources)).nonzero().flatten()
         for part in rows.split(batch_size):
             if len(part):
                 yield list(moves), part

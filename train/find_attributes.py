@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,9 +37,9 @@ from stylex.screening import Certificate, certify, shortlist, total_promise
 from stylex.selection import EXPLAINED
 from stylex.shards import InMemory, Plan, ShardedEffects, ShardError
 from stylex.stylespace import StyleStats
-from train.choose import attributes_of, check_decisions, check_question, choice_of
+from train.choose import attributes_of, check_decisions, check_question, choice_of, why_empty
 from train.data import DataError, Split, list_pictures, pixels, readable, to_float
-from train.device import device
+from train.device import device, measure_exactly
 from train.options import parse
 from train.report_attributes import Shown, write_report
 
@@ -70,7 +71,8 @@ class Options:
         rule: accumulated (the published notebook), single (the paper's Algorithm 1) or image_fraction (by the number of
             pictures changed).
         explained: logits of effect after which a picture counts as explained.
-        effect_threshold: by image_fraction, and to the discriminator: logits of effect that count as a change.
+        effect_threshold: by image_fraction, to the discriminator, and for the pictures shown: logits of effect that
+            count as a change.
         min_fraction: by image_fraction, an attribute changes at least this share of the pictures.
         unstable_threshold: a picture on which more than `unstable_count` effects pass this many logits has no say.
         unstable_count: see unstable_threshold; half of the effects measured on a picture, where that is less.
@@ -85,7 +87,7 @@ class Options:
         shard_size: pictures in one file of it.
         report: write report.html beside what is measured, with pictures, curves and how certain each rank is.
         shown: the report's pictures of an attribute: distance (those with the longest way to move first), effect (those
-            that it moves most) or random (drawn with `seed`, of those that it moves well).
+            that it moves most) or random (a fixed draw of those that it moves well).
         shard: i/n computes only the i-th of n parts, i from 0 to n - 1, for a job array; the last one to finish, or a
             run without it, ranks. Empty for all, or this process's part under accelerate launch.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
@@ -198,10 +200,10 @@ def search(model: StylEx, x: Tensor, o: Options) -> list[Attribute]:
     assert model.stats is not None
     check_question(model, o)
     s = styles_of(model, x, ENCODED)
+    check_decisions((model.logits_of(part) for part in s.split(ENCODED)), model.class_names, o)
     candidates, moves = moves_of(model, s[:SCREENED].split(8), model.stats, o)
     names, width = model.class_names, width_of(model, s[:1], o)
     plan = Plan("", [""] * len(s), candidates, model.stats, len(names), o.shift, width, len(s), moves)
-    check_decisions((model.logits_of(part) for part in s.split(ENCODED)), names)
     with tqdm(total=len(s), desc="AttFind", unit="picture") as bar:
         edits_of = model.edits_of(plan.batch_size, visible=True)
         tensors = shards.effects_of_shard(plan, s, model.logits_of, edits_of, bar.update)
@@ -251,7 +253,7 @@ class Searched:
         def first(count: int) -> Iterator[Tensor]:
             return (self.styles(chosen[i : i + 8]) for i in range(0, min(count, len(chosen)), 8))
 
-        check_decisions((model.logits_of(s) for s in first(len(chosen))), model.class_names)
+        check_decisions((model.logits_of(s) for s in first(len(chosen))), model.class_names, o)
         candidates, moves = moves_of(model, first(SCREENED), stats, o)
         width = width_of(model, self.styles(chosen[:1]), o)
         return Plan(key, chosen, candidates, stats, len(model.class_names), o.shift, width, o.shard_size, moves)
@@ -328,6 +330,7 @@ def prepare(o: Options) -> tuple[StylEx, Searched, Jobs]:
         )
     model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
     check_question(model, o)
+    measure_exactly()
     data = Searched(model, o)
     key = data.key()
     folder = Path(o.effects) if o.effects else Path(f"{str(o.model).rstrip('/')}-effects") / key
@@ -366,25 +369,23 @@ def main(args: list[str] | None = None) -> None:
         names = [plan.pictures[i] for i in rows.tolist()]
         return data.styles(names), model.classify(data.pictures(names))
 
-    model.stats = plan.stats
+    searched_before, model.stats = model.stats is not None, plan.stats
     choice = choice_of(model, effects, plan, o, pictures)
     found = attributes_of(model, effects, plan, choice)
+    empty = [
+        f"no attribute from {source} towards {model.class_names[target]}: {why_empty(choice, number)}"
+        for number, (source, target) in enumerate(choice.jobs)
+        if not choice.lists[number]
+    ]
     if not found:
-        raise DataError(
-            "no coordinate may be chosen: none of them raises a class in a way that people see on "
-            f"{o.min_visible:.0%} of the pictures; train longer, or ask for less (--min_visible 0 --discriminator 0)"
-        )
-    for (source, target), chosen in zip(choice.jobs, choice.lists, strict=True):
-        if not chosen:
-            print(
-                f"warning: no attribute from {source} towards {model.class_names[target]}: no coordinate raises it in "
-                f"a way that people see on {o.min_visible:.0%} of the pictures",
-                file=sys.stderr,
-            )
+        raise DataError(f"{'; '.join(empty)}. Train longer, or ask for less (--min_visible 0 --discriminator 0)")
+    for sentence in empty:
+        print(f"warning: {sentence}", file=sys.stderr)
     doubt = certificate(plan, ShardedEffects(*jobs[1])) if len(jobs) > 1 else None
     renewed = {(a.source, a.target) for a in found}
-    kept = [a for a in model.attributes if (a.source, a.target) not in renewed] if o.target else []
-    model.attributes, model.certificate = found + kept, doubt
+    # Where training has gone on, those of other classes are names without numbers.
+    kept = [a for a in model.attributes if (a.source, a.target) not in renewed] if o.target and searched_before else []
+    model.attributes, model.certificate = found + kept, model.certificate if kept else doubt
     model.save_pretrained(o.model)
     for a in model.attributes:
         seen = "" if a.visible_share is None else f", visible on {a.visible_share:.0%}"
@@ -406,12 +407,18 @@ def main(args: list[str] | None = None) -> None:
         print(f"the report is in {path}", file=sys.stderr)
 
 
-if __name__ == "__main__":
+def run_plainly(main: Callable[[], None]) -> None:
+    """Run a script; what ends it early is one sentence."""
     try:
         main()
     except (DataError, ModelError, ShardError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"error: {error}; nothing measured is lost, and the same command goes on from there")
+        sys.exit(f"error: {error}; the shards that are finished stay, and the same command goes on from there")
     except KeyboardInterrupt:
-        sys.exit("stopped; nothing measured is lost, and the same command goes on from there")
+        print("stopped; the shards that are finished stay, and the same command goes on from there", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    run_plainly(main)

@@ -18,8 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from stylex import shards
-from stylex.files import ModelError
-from stylex.shards import ShardError
 from train import find_attributes
 from train.data import DataError
 from train.find_attributes import Options
@@ -78,7 +76,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DataError, ModelError, ShardError) as error:
-        sys.exit(f"error: {error}")
+    find_attributes.run_plainly(main)

@@ -34,14 +34,14 @@ class Interrupt:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._before:
-            signal.signal(*self._before.popitem())
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         first, self.number = self.number is None, self.number or number
         more = ""
         if number == signal.SIGINT:
-            signal.signal(number, self._before.pop(number))
+            signal.signal(number, self._before[number])
             more = "; once more ends it at once"
         if self.say and (first or more):  # past Python's buffers, which a signal may have caught in the middle
             os.write(2, f"\n{signal.Signals(number).name}: ends after this step{more}\n".encode())

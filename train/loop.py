@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import signal
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import losses
+from stylex.attfind import Attribute
 from stylex.classifier import Classifier
 from stylex.config import ModelConfig
 from stylex.discriminator import Discriminator
 from stylex.encoder import Encoder
-from stylex.files import ModelError, fingerprint
+from stylex.files import fingerprint
 from stylex.generator import Generator, Mapping
-from stylex.model import StylEx, read_attributes
+from stylex.model import StylEx
 from stylex.perceptual import perceptual_features
 from train import checkpoint
 from train.adaptive import AdaptiveStrength
@@ -46,6 +47,10 @@ AVERAGED = ("generator", "mapping", "encoder")
 SHOWN = ("l1", "kl", "kl_swap", "g_adv", "d")
 # The weights that mean something for the classes of one model alone.
 READS_CLASSES = {"generator": {"affine.class_weight"}, "discriminator": {"out.weight", "out.bias"}}
+
+
+def named(attributes: Sequence[Attribute]) -> list[Attribute]:
+    return [a for a in attributes if a.name]
 
 
 class Trainer:
@@ -103,6 +108,8 @@ class Trainer:
         self.mean_path = torch.zeros((), device=device)
         self.step_number = self.nimg = 0
         self.early_spread: float | None = None
+        # What AttFind found is about other weights than those of now; the names that a person gave are worth keeping.
+        self.named = named(init.attributes) if init and init.class_names == classifier.class_names else []
         self.log: dict[str, Tensor] = {}
         self.peaks: dict[str, Tensor] = {}
 
@@ -178,7 +185,7 @@ class Trainer:
 
     def model(self) -> StylEx:
         """The averaged networks as a StylEx that shares their memory, with the discriminator so that another run can go
-        on from it (`init_from`)."""
+        on from it (`init_from`), and with the names of attributes for the next search."""
         return StylEx(
             self.config,
             copy.copy(self.classifier),  # of the same weights, but not compiled: reports have batches of other sizes
@@ -187,6 +194,7 @@ class Trainer:
             encoder=self.ema["encoder"].module,
             discriminator=self.bare("discriminator"),
             judge=self.judge,
+            attributes=self.named,
         ).to(self.accelerator.device)
 
     def leave(self) -> None:
@@ -366,17 +374,6 @@ class Trainer:
             grad.copy_(part.view_as(grad))
 
 
-def save_model(model: StylEx, folder: Path) -> None:
-    """Write a model over one of this run's earlier ones.
-
-    What AttFind found was about that one's weights, and goes; the names that a person gave stay for the next search.
-    """
-    with suppress(ModelError):  # of another shape, or damaged
-        found = read_attributes(folder / "attributes.json", model.space, model.class_names)
-        model.attributes = [a for a in found if a.name]
-    model.save_pretrained(folder)
-
-
 def agree(trainer: Trainer, *wishes: bool) -> list[bool]:
     """Of each wish, whether any process has it: they end together, or one would wait for the others forever."""
     accelerator = trainer.accelerator
@@ -391,6 +388,7 @@ def train(
     train_part: Pictures,
     val_part: Pictures,
     run: Path,
+    interrupt: Interrupt,
     saved: Callable[[Path], None] = lambda model: None,
 ) -> int | None:
     """Train until `total_kimg` or `max_minutes`, with reports, sheets and checkpoints on the way.
@@ -398,6 +396,7 @@ def train(
     A report or a checkpoint that cannot be written is tried again at its next turn; only the last has to succeed.
 
     Args:
+        interrupt: asked after each step.
         saved: called by the main process with the model folder, each time it has been written.
 
     Returns:
@@ -412,34 +411,33 @@ def train(
     start = last_save = time.monotonic()
     bar = tqdm(total=int(o.total_kimg * 1000), initial=trainer.nimg, unit="img", disable=not main, dynamic_ncols=True)
     done, interrupted = trainer.nimg >= o.total_kimg * 1000, False
-    with Interrupt(say=main) as interrupt:
-        while not done:
-            index = next(batches)[accelerator.process_index :: processes]
-            trainer.step(to_float(train_part.x[index].to(device)))
-            bar.update(o.batch_size * processes)
-            now = time.monotonic()
-            done, look = trainer.nimg >= o.total_kimg * 1000, trainer.step_number % o.log_every == 0
-            if processes == 1 or look:
-                late = o.max_minutes > 0 and now - start >= o.max_minutes * 60
-                interrupted, late = agree(trainer, interrupt.number is not None, late)
-                done = done or interrupted or late
+    while not done:
+        index = next(batches)[accelerator.process_index :: processes]
+        trainer.step(to_float(train_part.x[index].to(device)))
+        bar.update(o.batch_size * processes)
+        now = time.monotonic()
+        done, look = trainer.nimg >= o.total_kimg * 1000, trainer.step_number % o.log_every == 0
+        if processes == 1 or look:
+            late = o.max_minutes > 0 and now - start >= o.max_minutes * 60
+            interrupted, late = agree(trainer, interrupt.number is not None, late)
+            done = done or interrupted or late
 
-            if look or done:
-                numbers = trainer.numbers()
-                watch.look(numbers)
-                bar.set_postfix({n: f"{numbers[n]:.3f}" for n in SHOWN if n in numbers}, refresh=False)
-            # Who was told to stop may have seconds left; the checkpoint is what counts.
-            if reports and not interrupted and (done or now - reports.last >= o.report_minutes * 60):
-                with tried_again(o.report_minutes):
-                    numbers = reports.make()
-                    values = "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
-                    bar.write(f"{trainer.nimg / 1000:.1f} kimg  {values}")
-            if main and (done or now - last_save >= o.save_minutes * 60):
-                check(trainer, weight_norms(trainer), run)
-                with nullcontext() if done else tried_again(o.save_minutes):
-                    checkpoint.save(run, trainer.nimg, trainer.state(), keep=o.keep_checkpoints)
-                    save_model(trainer.model(), run / "model")
-                    saved(run / "model")
-                last_save = time.monotonic()
+        if look or done:
+            numbers = trainer.numbers()
+            watch.look(numbers)
+            bar.set_postfix({n: f"{numbers[n]:.3f}" for n in SHOWN if n in numbers}, refresh=False)
+        # Who was told to stop may have seconds left; the checkpoint is what counts.
+        if reports and not interrupted and (done or now - reports.last >= o.report_minutes * 60):
+            with tried_again(o.report_minutes):
+                numbers = reports.make()
+                values = "  ".join(f"{n} {v:.3f}" for n, v in numbers.items() if "train" not in n)
+                bar.write(f"{trainer.nimg / 1000:.1f} kimg  {values}")
+        if main and (done or now - last_save >= o.save_minutes * 60):
+            check(trainer, weight_norms(trainer), run)
+            with nullcontext() if done else tried_again(o.save_minutes):
+                checkpoint.save(run, trainer.nimg, trainer.state(), keep=o.keep_checkpoints)
+                trainer.model().save_pretrained(run / "model")
+                saved(run / "model")
+            last_save = time.monotonic()
     bar.close()
     return (interrupt.number or signal.SIGTERM) if interrupted else None

@@ -121,7 +121,7 @@ def write_report(
                 distance = (effects.styles(m)[mask] - ends[index]).abs()
                 shown = pictures_by_distance(before, after, distance, target, SHOWN_PICTURES)
             else:
-                seed = o.seed if o.shown == "random" else None
+                seed = 0 if o.shown == "random" else None
                 shown = pictures_by_effect(before, after, target, SHOWN_PICTURES, o.effect_threshold, seed)
             # A weak move shows well on too few of them; then on those where it does most.
             shown = shown or change[:, target].topk(min(SHOWN_PICTURES, len(rows))).indices.tolist()

@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from stylex.classifier import Classifier, ClassifierError, Outputs, load_classif
 from stylex.config import ConfigError, ModelConfig
 from stylex.files import ModelError, write_json
 from stylex.hub import REPO_ID
-from stylex.model import StylEx
+from stylex.model import StylEx, read_attributes
 from stylex.perceptual import Perceptual, perceptual_features
 from train import checkpoint
 from train.adaptive import Strength
@@ -31,7 +32,7 @@ from train.augment import Flips
 from train.data import DataError, load_pictures
 from train.evaluate import evaluate
 from train.interrupt import Interrupt
-from train.loop import Trainer, train
+from train.loop import Trainer, named, train
 from train.options import parse
 from train.presets import BATCH_SIZE, Memory, plan, r1_weight
 from train.publish import Publisher
@@ -107,8 +108,9 @@ class Options:
         w_every: computed once in so many steps.
         kl_weight: KL(C(x) || C(G)), or of the swapped probabilities.
         kl_ramp_kimg: over so many kimg the classification loss grows from 0 to kl_weight.
-        kl_views: for that loss the generated picture is zoomed, turned, moved and made grainy, at 1 as much as a
-            classifier's training does, at 0 not at all: an edit has to persuade from every side. Not in the paper.
+        kl_views: for that loss the generated picture is zoomed, turned, moved and made grainy, at 1 as far as
+            train_classifier.py goes by default, at 0 not at all: an edit has to persuade from every side. Not in the
+            paper.
         adversarial_weight: of the generator's adversarial loss.
         class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
         swap_after_kimg: none before.
@@ -247,8 +249,15 @@ class Options:
             found.append(f"no class swap, which would begin at swap_after_kimg {self.swap_after_kimg:g}, {end}")
         if self.warmup_kimg >= self.total_kimg:
             found.append(f"no discriminator, which would begin at warmup_kimg {self.warmup_kimg:g}, {end}")
+        if self.kl_ramp_kimg >= self.total_kimg:
+            found.append(
+                f"the classification loss never has its full weight: kl_ramp_kimg {self.kl_ramp_kimg:g}, {end}"
+            )
         if self.swap_few and not self.class_swap:
             found.append(f"swap_few {self.swap_few} does nothing where class_swap is 0")
+        for name in ("class_swap", "kl_views"):
+            if getattr(self, name) and not self.kl_weight:
+                found.append(f"{name} {getattr(self, name):g} does nothing where kl_weight is 0")
         return found
 
     def model_config(self, num_classes: int) -> ModelConfig:
@@ -357,6 +366,9 @@ def main(args: list[str] | None = None) -> None:
     run.mkdir(parents=True, exist_ok=True)
     if o.resume != "none" and (state := checkpoint.load(run, o.resume)):
         trainer.load_state(state)
+        with suppress(ModelError):  # of another shape, or damaged
+            path = run / "model" / "attributes.json"
+            trainer.named = named(read_attributes(path, trainer.model().space, classifier.class_names))
         trainer.accelerator.print(resumed(state, o))
     start_tracker(trainer, run)
     record = Record(run / "model", resumed=trainer.nimg > 0, processes=trainer.accelerator.num_processes)
@@ -369,10 +381,12 @@ def main(args: list[str] | None = None) -> None:
         if publisher is not None:
             publisher.offer(model, trainer.nimg)
 
-    number = train(trainer, train_part, val_part.subset(order), run, saved)
     main_process, device = trainer.accelerator.is_main_process, trainer.accelerator.device
-    with Interrupt(say=False):  # the checkpoint is written, or another process still writes it
-        trainer.leave()
+    with Interrupt(say=main_process) as interrupt:
+        number = train(trainer, train_part, val_part.subset(order), run, interrupt, saved)
+        trainer.leave()  # the checkpoint of an interrupted run is written, or another process still writes it
+    if number is None and interrupt.number == signal.SIGINT:
+        raise KeyboardInterrupt
     if main_process and number is None:
         # What ships, as `evaluate.py` would measure it.
         numbers = evaluate(read_model(run / "model", classifier, device), val_part)

@@ -118,8 +118,13 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def logits_of(classifier: Classifier, x: Tensor, batch_size: int = 256) -> Tensor:
+    place = device_of(classifier)
     with torch.no_grad():
-        return torch.cat([classifier(to_float(part).to(device())).cpu() for part in x.split(batch_size)])
+        return torch.cat([classifier(to_float(part).to(place)).cpu() for part in x.split(batch_size)])
+
+
+def device_of(classifier: Classifier) -> torch.device:
+    return next(classifier.parameters()).device
 
 
 def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
@@ -130,7 +135,8 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
     classifier = build(
         ClassifierConfig(tuple(train.class_names), o.resolution, arguments={"width": o.width, "blocks": o.blocks})
     )
-    network = classifier.to(device()).network
+    place = device()
+    network = classifier.to(place).network
     assert isinstance(network, nn.Module)
     network.requires_grad_(True)
     steps = o.epochs * max(1, len(train) // o.batch_size)
@@ -141,7 +147,7 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
         for index in torch.randperm(len(train)).split(o.batch_size):
             if len(index) < o.batch_size and len(train) >= o.batch_size:
                 continue
-            x, y = to_float(train.x[index]).to(device()), train.labels[index].to(device())
+            x, y = to_float(train.x[index]).to(place), train.labels[index].to(place)
             x = augment(x, o).contiguous(memory_format=torch.channels_last)
             if o.adversarial:
                 half = len(x) // 2
@@ -157,7 +163,7 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
         accuracy = (logits_of(classifier, val.x).argmax(1) == val.labels).float().mean().item()
         bar.set_postfix(loss=f"{loss.item():.3f}", val_accuracy=f"{accuracy:.3f}")
     temperature = fit_temperature(logits_of(classifier, val.x), val.labels)
-    return Classifier(network, dataclasses.replace(classifier.config, temperature=temperature)).to(device())
+    return Classifier(network, dataclasses.replace(classifier.config, temperature=temperature)).to(place)
 
 
 def report(classifier: Classifier, val: Pictures, seconds: float) -> dict[str, float | int]:
@@ -166,7 +172,7 @@ def report(classifier: Classifier, val: Pictures, seconds: float) -> dict[str, f
     logits = logits_of(classifier, val.x)
     y, hits = val.labels, []
     for a, b in zip(val.x.split(256), y.split(256), strict=True):
-        a, b = to_float(a).to(device()), b.to(device())
+        a, b = to_float(a).to(device_of(classifier)), b.to(device_of(classifier))
         moved = attack(classifier, a, b, 4.0)
         with torch.no_grad():
             hits.append(classifier(moved).argmax(1) == b)

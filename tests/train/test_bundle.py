@@ -113,12 +113,12 @@ def test_the_card_s_numbers_are_the_measured_ones(shipped, metrics):
 
 def test_the_card_lists_every_attribute_with_its_effect(shipped):
     model, text = StylEx.from_pretrained(shipped), (shipped / "README.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| plain |")]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| spotted | plain |")]
     towards = [a for a in model.attributes if a.target == "plain"]
     assert len(rows) == len(towards) > 0
     for row, a in zip(rows, towards, strict=True):
-        assert row[1] == f"{a.layer} {a.channel} {'↑' if a.direction else '↓'}"
-        assert float(row[3]) == pytest.approx(a.delta_logit, abs=0.005)
+        assert row[2] == f"{a.layer} {a.channel} {'↑' if a.direction else '↓'}"
+        assert float(row[4]) == pytest.approx(a.delta_logit, abs=0.005)
 
 
 def test_a_second_bundle_leaves_no_sample_of_the_first(bundle, shipped, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import re
@@ -35,7 +36,7 @@ NAMES = ["plain", "spotted"]
 
 
 def options(**changes) -> Options:
-    return Options(**{"model": "", "data": "", "images": 12, "count": 3, "candidates": 0, **changes})
+    return Options(**{"model": "", "data": "", "images": 12, "count": 3, "candidates": 0, "batch_size": 8, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -349,15 +350,16 @@ def test_a_search_killed_and_run_again_ends_with_the_same_bits(unbroken, picture
     assert contents(tmp_path / "model") == after
 
 
-def test_ctrl_c_says_that_nothing_measured_is_lost(unbroken, pictures, tmp_path):
+def test_ctrl_c_says_that_finished_shards_stay(unbroken, pictures, tmp_path):
     shutil.copytree(unbroken[0], tmp_path / "model")
     process = start(arguments(tmp_path / "model", pictures, tmp_path / "effects"))
     while process.poll() is None and not list(tmp_path.glob("effects/shard-*")):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert error.decode().endswith("stopped; nothing measured is lost, and the same command goes on from there\n")
+    assert process.returncode == 128 + signal.SIGINT
+    says = "stopped; the shards that are finished stay, and the same command goes on from there\n"
+    assert error.decode().endswith(says)
 
 
 def test_two_processes_of_a_launcher_write_what_one_writes(unbroken, pictures, tmp_path):
@@ -492,7 +494,7 @@ def test_a_search_that_cannot_be_is_refused_in_a_sentence_before_anything_is_mea
 def test_where_no_move_can_be_seen_nothing_is_chosen_and_the_model_stays_as_it_was(find, model_folder, monkeypatch):
     before = (model_folder / "attributes.json").read_bytes()
     monkeypatch.setattr(metrics, "VISIBLE_SHARE", 2.0)
-    with pytest.raises(DataError, match="no coordinate may be chosen: none of them raises a class in a way"):
+    with pytest.raises(DataError, match="towards plain: no move is seen on enough of its"):
         find()
     assert (model_folder / "attributes.json").read_bytes() == before
 
@@ -525,6 +527,24 @@ def test_attributes_of_an_older_file_stay_beside_those_of_one_class(find, model_
     assert all("visible" not in line for line in kept)
 
 
+def test_names_that_training_on_has_left_are_no_list(find, model_folder):
+    """They have no ranges, and their numbers are of other weights."""
+    model = StylEx.from_pretrained(model_folder)
+    model.stats, model.attributes = None, [dataclasses.replace(a, name="dark spots") for a in model.attributes]
+    model.save_pretrained(model_folder)
+    assert {a.target for a in find(target="plain").attributes} == {"plain"}
+
+
+def test_a_search_from_a_class_that_no_picture_is_of_is_refused_before_the_search(find, model_folder, monkeypatch):
+    monkeypatch.setattr(
+        StylEx, "logits_of", lambda model, s: torch.eye(2)[torch.arange(len(s)) % 2] * torch.tensor([1.0, 0.5])
+    )
+    monkeypatch.setattr(choose, "class_number", lambda name, names: 7 if name == "spotted" else names.index(name))
+    with pytest.raises(DataError, match=r"calls none of \d+ reconstructions spotted; search more pictures"):
+        find(target="plain", source="spotted")
+    assert not Path(f"{model_folder}-effects").exists()
+
+
 def test_with_few_moves_a_picture_that_half_of_them_change_is_unstable(model, x):
     """The notebook's 750 effects are more than a shortlist of two classes has."""
     assert search(model, x, options(candidates=2, unstable_threshold=0.0)) == []
@@ -548,10 +568,19 @@ def test_without_a_discriminator_there_is_no_veto(model, x):
 # The report.
 
 
-@pytest.mark.parametrize("shown", ["distance", "effect", "random"])
-def test_the_report_shows_every_attribute_with_its_certainty(find, model_folder, tmp_path, shown):
+def test_the_pictures_of_the_report_are_chosen_as_asked(find, tmp_path):
+    effects, options = tmp_path / "effects", {"report": True, "min_visible": 0.0, "explained": 1e9, "images": 40}
+    shown = set()
+    for way in ("distance", "effect", "random"):
+        find(effects=effects, shown=way, **options)
+        page = (effects / "report.html").read_text(encoding="utf-8")
+        shown.add(tuple(re.findall(r'src="data:image/png;base64,([^"]+)"', page)))
+    assert len(shown) == 3
+
+
+def test_the_report_shows_every_attribute_with_its_certainty(find, model_folder, tmp_path):
     effects = tmp_path / "effects"
-    options = {"report": True, "min_visible": 0.0, "explained": 1e9, "candidates": 20, "shown": shown}
+    options = {"report": True, "min_visible": 0.0, "explained": 1e9, "candidates": 20}
     attributes = find(effects=effects, **options).attributes
     page = (effects / "report.html").read_text(encoding="utf-8")
     assert page.count("<section>") == len(attributes) == 6

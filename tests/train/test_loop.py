@@ -20,6 +20,7 @@ from stylex import StylEx, losses
 from stylex.discriminator import Discriminator
 from train import checkpoint, loop
 from train.checkpoint import ResumeError
+from train.interrupt import Interrupt
 from train.loop import AVERAGED, NETWORKS, Trainer, train
 from train.swap import swap_top
 from train.watch import TrainingError
@@ -370,7 +371,7 @@ def test_the_largest_gradient_since_the_last_look_is_kept(make_trainer, x):
 
 def test_a_run_ends_with_a_checkpoint_a_model_a_sheet_and_a_report(make_trainer, parts, run):
     trainer = make_trainer(total_kimg=0.012)
-    train(trainer, *parts, run)
+    train(trainer, *parts, run, Interrupt(say=False))
     assert trainer.nimg == 12
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000012"]
     assert (run / "sheets" / "000000012.png").is_file()
@@ -382,13 +383,13 @@ def test_a_run_ends_with_a_checkpoint_a_model_a_sheet_and_a_report(make_trainer,
     # There is nothing left to do, and nothing is done.
     resumed = make_trainer(total_kimg=0.012)
     resumed.load_state(checkpoint.load(run, "latest"))
-    train(resumed, *parts, run)
+    train(resumed, *parts, run, Interrupt(say=False))
     assert_same(resumed.state(), trainer.state())
 
 
 def test_max_minutes_ends_a_run_with_a_checkpoint(make_trainer, parts, run):
     trainer = make_trainer(total_kimg=1000.0, max_minutes=1e-6)
-    train(trainer, *parts, run)
+    train(trainer, *parts, run, Interrupt(say=False))
     assert [p.name for p in checkpoint.found(run)] == [f"checkpoint-{trainer.nimg:09d}"]
     assert trainer.nimg < 1000
 
@@ -398,8 +399,8 @@ def test_how_often_a_run_looks_and_saves_does_not_change_it(make_trainer, parts,
         make_trainer(total_kimg=0.024, log_every=1000),
         make_trainer(total_kimg=0.024, log_every=1, save_minutes=0.0, report_minutes=0.0),
     )
-    train(quiet, *parts, run)
-    train(busy, *parts, run)
+    train(quiet, *parts, run, Interrupt(say=False))
+    train(busy, *parts, run, Interrupt(say=False))
     for part in ("networks", "ema", "optimizer_g", "optimizer_d", "step", "nimg"):
         assert_same(quiet.state()[part], busy.state()[part], part)
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000020", "checkpoint-000000024"]
@@ -429,7 +430,7 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(make_poisoned, pa
     """Between two looks at the losses, too."""
     trainer = make_poisoned(save_minutes=0.0)
     with pytest.raises(TrainingError, match="a weight of the generator is not finite at step 3") as caught:
-        train(trainer, *parts, run)
+        train(trainer, *parts, run, Interrupt(say=False))
     good = run / "checkpoint-000000008"
     assert f"the last good checkpoint is {good}" in str(caught.value)
     assert checkpoint.found(run)[-1] == good
@@ -439,7 +440,7 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(make_poisoned, pa
 def test_numbers_that_are_not_finite_never_become_a_report(make_poisoned, parts, run):
     """JSON has no word for them, and a run that has failed must not go on to its next look at the losses."""
     with pytest.raises(TrainingError, match=r"val/l1.* is not finite at step 3 \(12 pictures\)"):
-        train(make_poisoned(report_minutes=0.0), *parts, run)
+        train(make_poisoned(report_minutes=0.0), *parts, run, Interrupt(say=False))
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["nimg"] for row in rows] == [4, 8]
     assert all(math.isfinite(value) for row in rows for value in row.values())
@@ -458,7 +459,7 @@ def test_a_loss_that_blows_up_stops_the_run(make_trainer, parts, run, monkeypatc
     with pytest.raises(
         TrainingError, match=r"l1.* is not finite at step 3 \(12 pictures\); the last good checkpoint is"
     ):
-        train(trainer, *parts, run)
+        train(trainer, *parts, run, Interrupt(say=False))
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000004", "checkpoint-000000008"]
 
 
@@ -473,7 +474,8 @@ def test_a_signal_ends_a_run_after_its_step_with_a_checkpoint(make_trainer, part
             os.kill(os.getpid(), number)
 
     trainer.step = signalled
-    assert train(trainer, *parts, run) == number
+    with Interrupt(say=False) as interrupt:
+        assert train(trainer, *parts, run, interrupt) == number
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000012"]
     assert StylEx.from_pretrained(run / "model")
     assert signal.getsignal(number) is handler
@@ -492,7 +494,7 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(make_trainer, parts,
     monkeypatch.setattr(checkpoint, "save", sometimes)
     trainer = make_trainer(total_kimg=0.012, save_minutes=0.0)
     with pytest.raises(checkpoint.SaveError, match="the disk is full"):
-        train(trainer, *parts, run)
+        train(trainer, *parts, run, Interrupt(say=False))
     assert "warning: the disk is full. Training goes on and tries again in 0 minutes.\n" in capsys.readouterr().err
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000008"]
 

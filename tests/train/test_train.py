@@ -294,6 +294,20 @@ def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_fou
     assert [(a.index, a.name) for a in after.attributes] == [(5, "dark spots")]
 
 
+def test_names_go_with_the_weights(start, tmp_path):
+    """Into a run that starts from them, and not into one that begins again in the same folder."""
+    first = start(output=tmp_path / "first", total_kimg=0.004) / "model"
+    model = StylEx.from_pretrained(first)
+    model.stats = StyleStats.of(torch.rand(3, model.space.size))
+    where = model.space.locate(5)
+    model.attributes = [Attribute(5, *where, Direction.UP, "plain", "spotted", 1.0, 0.1, 0.1, name="dark spots")]
+    model.save_pretrained(first)
+    second = start(output=tmp_path / "second", total_kimg=0.004, init_from=first) / "model"
+    assert [a.name for a in StylEx.from_pretrained(second).attributes] == ["dark spots"]
+    start(output=tmp_path / "first", total_kimg=0.004, resume="none")
+    assert StylEx.from_pretrained(first).attributes == []
+
+
 def test_what_is_asked_for_and_will_not_happen_is_said(start, capsys):
     start(dry_run=True, total_kimg=4, class_swap=0.5, swap_after_kimg=20, warmup_kimg=4)
     said = capsys.readouterr().out
@@ -301,6 +315,11 @@ def test_what_is_asked_for_and_will_not_happen_is_said(start, capsys):
     assert "note: no discriminator, which would begin at warmup_kimg 4, and this run ends at 4" in said
     start(dry_run=True, total_kimg=4, class_swap=0, swap_few=3)
     assert "note: swap_few 3 does nothing where class_swap is 0" in capsys.readouterr().out
+    start(dry_run=True, total_kimg=4, kl_weight=0, class_swap=0.5, kl_views=1, kl_ramp_kimg=5)
+    said = capsys.readouterr().out
+    assert "note: class_swap 0.5 does nothing where kl_weight is 0" in said
+    assert "note: kl_views 1 does nothing where kl_weight is 0" in said
+    assert "note: the classification loss never at full weight: kl_ramp_kimg 5" in said
     start(dry_run=True, total_kimg=4)
     assert "note" not in capsys.readouterr().out
 
