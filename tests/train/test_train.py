@@ -296,15 +296,16 @@ def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_fou
 
 def test_names_go_with_the_weights(start, tmp_path):
     """Into a run that starts from them, and not into one that begins again in the same folder."""
-    first = start(output=tmp_path / "first", total_kimg=0.004) / "model"
+    first, second = tmp_path / "first" / "model", tmp_path / "second" / "model"
+    start(output=first.parent, total_kimg=0.004)
     model = StylEx.from_pretrained(first)
     model.stats = StyleStats.of(torch.rand(3, model.space.size))
     where = model.space.locate(5)
     model.attributes = [Attribute(5, *where, Direction.UP, "plain", "spotted", 1.0, 0.1, 0.1, name="dark spots")]
     model.save_pretrained(first)
-    second = start(output=tmp_path / "second", total_kimg=0.004, init_from=first) / "model"
+    start(output=second.parent, total_kimg=0.004, init_from=first)
     assert [a.name for a in StylEx.from_pretrained(second).attributes] == ["dark spots"]
-    start(output=tmp_path / "first", total_kimg=0.004, resume="none")
+    start(output=first.parent, total_kimg=0.004, resume="none")
     assert StylEx.from_pretrained(first).attributes == []
 
 
@@ -319,7 +320,7 @@ def test_what_is_asked_for_and_will_not_happen_is_said(start, capsys):
     said = capsys.readouterr().out
     assert "note: class_swap 0.5 does nothing where kl_weight is 0" in said
     assert "note: kl_views 1 does nothing where kl_weight is 0" in said
-    assert "note: the classification loss never at full weight: kl_ramp_kimg 5" in said
+    assert "note: the classification loss never has its full weight: kl_ramp_kimg 5" in said
     start(dry_run=True, total_kimg=4)
     assert "note" not in capsys.readouterr().out
 
