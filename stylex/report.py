@@ -194,7 +194,8 @@ figure {{ margin: 0; width: 12rem }} figcaption {{ font-size: .85rem; white-spac
 table {{ border-collapse: collapse; font-size: .9rem }} th {{ text-align: left; padding-right: 1rem; font-weight: 600 }}
 svg {{ width: 22rem; max-width: 100% }} svg text {{ font-size: 12px; fill: #444 }} svg line {{ stroke: #bbb }}
 svg polyline {{ fill: none; stroke-width: 2 }} .bars rect {{ fill: #1f6f8b }}
-.curve svg {{ width: 40rem }} .curve ul {{ list-style: none; padding: 0; display: flex; gap: 1.5rem }}
+.curve svg {{ width: 40rem }} .curve li {{ white-space: nowrap }}
+.curve ul {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.5rem }}
 .curve span {{ display: inline-block; width: 1.2em; height: .3em; margin-right: .4em; vertical-align: middle }}
 </style></head>
 <body>
