@@ -368,7 +368,7 @@ def main(args: list[str] | None = None) -> None:
         trainer.load_state(state)
         with suppress(ModelError):  # of another shape, or damaged
             path = run / "model" / "attributes.json"
-            trainer.named = named(read_attributes(path, trainer.model().space, classifier.class_names))
+            trainer.named = named(read_attributes(path, trainer.bare("generator").space, classifier.class_names))
         trainer.accelerator.print(resumed(state, o))
     start_tracker(trainer, run)
     record = Record(run / "model", resumed=trainer.nimg > 0, processes=trainer.accelerator.num_processes)
