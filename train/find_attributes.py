@@ -40,7 +40,7 @@ from stylex.stylespace import StyleStats
 from train.choose import attributes_of, check_decisions, check_question, choice_of, why_empty
 from train.data import DataError, Split, list_pictures, pixels, readable, to_float
 from train.device import device, measure_exactly
-from train.options import parse
+from train.options import check_numbers, parse
 from train.report_attributes import Shown, write_report
 
 # Pictures that go through the encoder at once.
@@ -121,18 +121,13 @@ class Options:
     classifier: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("images", "count", "shard_size"):
-            if getattr(self, name) < 1:
-                raise DataError(f"{name} is {getattr(self, name)}; use 1 or more")
-        for name in ("candidates", "certify", "batch_size", "unstable_count", "seed"):
-            if getattr(self, name) < 0:
-                raise DataError(f"{name} is {getattr(self, name)}; use 0 or more")
-        for name in ("explained", "effect_threshold", "unstable_threshold", "discriminator"):
-            if not getattr(self, name) >= 0:
-                raise DataError(f"{name} is {getattr(self, name)}; use 0 or more")
-        for name in ("min_fraction", "min_visible"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise DataError(f"{name} is {getattr(self, name)}; use a share from 0 to 1")
+        counts = ("candidates", "certify", "batch_size", "unstable_count", "seed")
+        logits = ("explained", "effect_threshold", "unstable_threshold", "discriminator")
+        check_numbers(self, ("images", "count", "shard_size"), lambda v: v >= 1, "use 1 or more", DataError)
+        check_numbers(self, counts + logits, lambda v: v >= 0, "use 0 or more", DataError)
+        check_numbers(
+            self, ("min_fraction", "min_visible"), lambda v: 0 <= v <= 1, "use a share from 0 to 1", DataError
+        )
         if not 0 < self.shift < math.inf:
             raise DataError(f"shift is {self.shift}; use 1 for the end of the range, or another number above 0")
         if self.source and not self.target:

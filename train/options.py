@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -23,6 +24,19 @@ def parse(options: type[T], description: str, args: list[str] | None = None) -> 
     values = parser.parse_args(_spell_out(options, sys.argv[1:] if args is None else args))
     values.pop("config", None)
     return options(**values.as_dict())
+
+
+def check_numbers(
+    options: Any, names: Iterable[str], holds: Callable[[float], bool], way_out: str, error: type[ValueError]
+) -> None:
+    """Refuse the first of some numbers for which something does not hold, in one sentence.
+
+    Raises:
+        error: naming the option, what came, and the way out.
+    """
+    for name in names:
+        if not holds(value := getattr(options, name)):
+            raise error(f"{name} is {value}; {way_out}")
 
 
 def _spell_out(options: Any, args: list[str]) -> list[str]:

@@ -33,7 +33,7 @@ from train.data import DataError, load_pictures
 from train.evaluate import evaluate
 from train.interrupt import Interrupt
 from train.loop import Trainer, named, train
-from train.options import parse
+from train.options import check_numbers, parse
 from train.presets import BATCH_SIZE, Memory, plan, r1_weight
 from train.publish import Publisher
 from train.record import Record
@@ -222,18 +222,11 @@ class Options:
             self.batch_size = BATCH_SIZE.get(self.resolution, 1)
         if self.r1_weight is None:
             self.r1_weight = r1_weight(self.resolution)
-        for name in AT_LEAST_1:
-            if not getattr(self, name) >= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; use 1 or more")
-        for name in ABOVE_0:
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}; use a number above 0")
-        for name, value in vars(self).items():
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} is {value}; use 0 or more")
-        for name in SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; use a share from 0 to 1")
+        numbers = [name for name, value in vars(self).items() if isinstance(value, (int, float))]
+        check_numbers(self, AT_LEAST_1, lambda v: v >= 1, "use 1 or more", ConfigError)
+        check_numbers(self, ABOVE_0, lambda v: 0 < v < math.inf, "use a number above 0", ConfigError)
+        check_numbers(self, numbers, lambda v: 0 <= v < math.inf, "use 0 or more", ConfigError)
+        check_numbers(self, SHARES, lambda v: 0 <= v <= 1, "use a share from 0 to 1", ConfigError)
         if self.augment != "ada" and not 0 <= self.augment <= 1:
             raise ConfigError(f"augment is {self.augment}; use a share from 0 to 1, or ada")
         if self.random_path_every < 2:
