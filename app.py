@@ -210,7 +210,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme,
         "css_paths": FRONT / "page.css",
         "js": (FRONT / "flicker.js").read_text(encoding="utf-8"),
-        "max_file_size": f"{MAX_UPLOAD_MB}mb",  # stylex.images limits the pixels
+        "max_file_size": f"{MAX_UPLOAD_MB}mb",  # stylex.pictures.images limits the pixels
         "max_threads": THREADS,
         "enable_monitoring": False,
         "state_session_capacity": MAX_VISITORS,

@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex.files import read_json, write_json
-from stylex.images import to_pil_list
 from stylex.model import StylEx
-from stylex.render import grid
+from stylex.pictures.images import to_pil_list
+from stylex.pictures.render import grid
+from stylex.storage.files import read_json, write_json
 from stylex.stylespace import move
-from train.data import load_pictures, to_float
+from train.data.pictures import load_pictures, to_float
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "train/configs/ablations.yaml"

@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from stylex.attfind import effects_of
-from stylex.images import list_images
+from stylex.attfind.effects import effects_of
+from stylex.attfind.screening import certify
 from stylex.model import StylEx
-from stylex.screening import certify
+from stylex.pictures.images import list_images
 from stylex.stylespace import StyleStats, move
 from train.find_attributes import CANDIDATES, Options, moves_of, width_of
 

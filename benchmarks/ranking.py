@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex import shards
-from stylex.selection import select_one_vs_rest, unstable
-from stylex.shards import Plan, ShardedEffects
+from stylex.attfind import shards
+from stylex.attfind.selection import select_one_vs_rest, unstable
+from stylex.attfind.shards import Plan, ShardedEffects
 from stylex.stylespace import StyleStats
 
 ATTRIBUTES = 20

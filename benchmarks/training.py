@@ -48,11 +48,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from stylex.classifier import ClassifierConfig, build
-from stylex.config import ModelConfig
-from train import loop
-from train.data import to_float
-from train.options import parse
+from stylex.classifiers.classifier import ClassifierConfig, build
+from stylex.networks.config import ModelConfig
+from train.data.pictures import to_float
+from train.engine import loop
+from train.options.command import parse
 from train.train import Options
 
 Read = Callable[[], float]

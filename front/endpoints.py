@@ -10,7 +10,7 @@ from front.models import Shelf
 from front.replies import KNOB_END, TOP_K, keep, keep_all, load, named, plainly
 from stylex import Direction, ModelError
 from stylex.explain import Strategy, resolve_target
-from stylex.images import to_pil
+from stylex.pictures.images import to_pil
 from stylex.stylespace import move_together
 
 MAX_TOP_K = 50

@@ -20,8 +20,8 @@ from front.replies import TOP_K, keep, keep_all, keep_copies, load, named, plain
 from front.survey import survey
 from stylex import Explanation
 from stylex.explain import Strategy, combine
-from stylex.images import to_pil
-from stylex.render import flicker
+from stylex.pictures.images import to_pil
+from stylex.pictures.render import flicker
 
 
 @dataclass(frozen=True)

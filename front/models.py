@@ -17,9 +17,9 @@ from typing import Any
 
 from front.gpu import device
 from stylex import ModelError, StylEx
-from stylex.adopt import is_reference
-from stylex.files import read_json
-from stylex.hub import HubError, fetch, split_revision
+from stylex.classifiers.adopt import is_reference
+from stylex.storage.files import read_json
+from stylex.storage.hub import HubError, fetch, split_revision
 
 # Of the bundled models: its single attributes change the decision most often, so a page begins well with it.
 FIRST = "leaves"

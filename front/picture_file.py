@@ -9,7 +9,7 @@ from gradio.data_classes import FileData
 
 
 def picture_file(**options: Any) -> gr.File:
-    """A gr.File that hands on where the picture lies and leaves the rest to stylex.images.
+    """A gr.File that hands on where the picture lies and leaves the rest to stylex.pictures.images.
 
     Gradio's own judges a file by its name, in words for programmers, and leaves an empty file behind each time. It is
     not a subclass: for one, gradio would write a file of types beside this one.

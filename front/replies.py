@@ -17,7 +17,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from stylex import Explanation, ImageError, ModelError
-from stylex.images import load_image
+from stylex.pictures.images import load_image
 
 TOP_K = 5  # attributes of a picture that are shown, unless a program asks for another number
 KNOB_END = 1.5  # a little past the range seen in training, so that a weak attribute can be exaggerated

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from stylex import Direction, StylEx
-from stylex.attfind import Attribute, towards
-from stylex.images import to_pil
+from stylex.attfind.effects import Attribute, towards
+from stylex.pictures.images import to_pil
 from stylex.stylespace import move, move_together
 
 MOST_ATTRIBUTES = 10

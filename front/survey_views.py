@@ -13,8 +13,8 @@ from PIL import Image
 
 from front.survey import Row, Shot, Survey, Way, limits_of
 from front.views import PAUSE_ALL, data_uri, mark, percent, points
-from stylex.card import numbers_of
-from stylex.report import colour, draw_curve
+from stylex.attfind.report import colour, draw_curve
+from stylex.storage.card import numbers_of
 
 SMALL = 128
 SPOKEN = (1, 2, 3, 5, 10)  # points of a curve that are also written out

@@ -15,8 +15,8 @@ from PIL import Image
 
 from front.links import Link
 from stylex import AttributeEdit, Direction, Explanation, StylEx
-from stylex.images import load_image
-from stylex.render import change_map, probability
+from stylex.pictures.images import load_image
+from stylex.pictures.render import change_map, probability
 
 MOST_BARS = 4
 

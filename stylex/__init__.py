@@ -1,11 +1,57 @@
-"""StylEx: see what an image classifier looks at."""
+"""StylEx: see what an image classifier looks at. Everything a user imports comes from here."""
 
 __version__ = "0.1.0"
 
+from .attfind.effects import Attribute, effect_table, subset
+from .attfind.selection import select_one_vs_rest, select_two_class
+from .classifiers.classifier import (
+    Classifier,
+    ClassifierConfig,
+    ClassifierError,
+    build,
+    load_classifier,
+    save_classifier,
+    wrap,
+)
 from .explain import AttributeEdit, Explanation
-from .files import ModelError
-from .images import ImageError
 from .model import StylEx
-from .stylespace import Direction
+from .networks.config import ConfigError, ModelConfig
+from .networks.discriminator import Discriminator
+from .networks.encoder import Encoder
+from .networks.generator import Generator, Mapping
+from .pictures.images import ImageError
+from .storage.files import ModelError
+from .storage.hub import HubError
+from .stylespace import Direction, StyleSpace, StyleStats, move, move_together
 
-__all__ = ["AttributeEdit", "Direction", "Explanation", "ImageError", "ModelError", "StylEx"]
+__all__ = [
+    "Attribute",
+    "AttributeEdit",
+    "Classifier",
+    "ClassifierConfig",
+    "ClassifierError",
+    "ConfigError",
+    "Direction",
+    "Discriminator",
+    "Encoder",
+    "Explanation",
+    "Generator",
+    "HubError",
+    "ImageError",
+    "Mapping",
+    "ModelConfig",
+    "ModelError",
+    "StylEx",
+    "StyleSpace",
+    "StyleStats",
+    "build",
+    "effect_table",
+    "load_classifier",
+    "move",
+    "move_together",
+    "save_classifier",
+    "select_one_vs_rest",
+    "select_two_class",
+    "subset",
+    "wrap",
+]

@@ -8,7 +8,7 @@ from typing import get_args
 
 from .explain import Strategy
 from .model import StylEx
-from .render import probability
+from .pictures.render import probability
 
 
 def main(args: list[str] | None = None) -> int:

@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from . import metrics
-from .attfind import effect_table, subset, subset_by_list, top_moves, towards
-from .files import ModelError
-from .images import ImageSource, load_image, to_pil, to_tensor
-from .render import captioned, change_map, flicker, grid, probability
+from .attfind.effects import effect_table, subset, subset_by_list, top_moves, towards
+from .pictures.images import ImageSource, load_image, to_pil, to_tensor
+from .pictures.render import captioned, change_map, flicker, grid, probability
+from .storage.files import ModelError
 from .stylespace import Direction, move_together
 
 if TYPE_CHECKING:

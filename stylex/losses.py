@@ -56,7 +56,7 @@ def perceptual(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     """Distance of two pictures in the features of a network, for each picture: [N].
 
     Sum over layers of the mean over positions of |a - b|^2 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep
-    Features", equation 1); the maps [N, C, h, w] come normalised from `stylex.perceptual`.
+    Features", equation 1); the maps [N, C, h, w] come normalised from `stylex.networks.eye`.
     """
     total = torch.zeros(a[0].shape[0], device=a[0].device)
     for p, q in zip(a, b, strict=True):

@@ -12,21 +12,30 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
-from .adopt import NOT_SHARED, Network, is_reference, load_reference, save_reference
-from .attfind import REST, Attribute, Edits, EditsOf
-from .card import addressed, model_card
-from .classifier import Classifier, load_classifier, save_classifier
-from .component import Component
-from .config import ConfigError, ModelConfig
-from .discriminator import Discriminator
-from .edits import SingleEdits
-from .encoder import Encoder
-from .files import ModelError, is_sealed, load_tensors, read_json, read_text, save_tensors, write_json, write_text
-from .generator import Generator, Mapping
-from .hub import fetch, push
-from .images import ImageSource, to_tensor
+from .attfind.edits import SingleEdits
+from .attfind.effects import REST, Attribute, Edits, EditsOf
+from .attfind.screening import Certificate
+from .classifiers.adopt import NOT_SHARED, Network, is_reference, load_reference, save_reference
+from .classifiers.classifier import Classifier, load_classifier, save_classifier
 from .metrics import changed_share
-from .screening import Certificate
+from .networks.component import Component
+from .networks.config import ConfigError, ModelConfig
+from .networks.discriminator import Discriminator
+from .networks.encoder import Encoder
+from .networks.generator import Generator, Mapping
+from .pictures.images import ImageSource, to_tensor
+from .storage.card import addressed, model_card
+from .storage.files import (
+    ModelError,
+    is_sealed,
+    load_tensors,
+    read_json,
+    read_text,
+    save_tensors,
+    write_json,
+    write_text,
+)
+from .storage.hub import fetch, push
 from .stylespace import StyleSpace, StyleStats
 
 if TYPE_CHECKING:

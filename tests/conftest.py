@@ -13,14 +13,14 @@ import pytest
 import torch
 from small import NAMES, draw_pictures, tiny_classifier
 
-from stylex.attfind import Attribute, effect_table
-from stylex.classifier import save_classifier
-from stylex.config import ModelConfig
-from stylex.discriminator import Discriminator
-from stylex.encoder import Encoder
-from stylex.generator import Generator, Mapping
+from stylex.attfind.effects import Attribute, effect_table
+from stylex.attfind.selection import select_one_vs_rest
+from stylex.classifiers.classifier import save_classifier
 from stylex.model import StylEx
-from stylex.selection import select_one_vs_rest
+from stylex.networks.config import ModelConfig
+from stylex.networks.discriminator import Discriminator
+from stylex.networks.encoder import Encoder
+from stylex.networks.generator import Generator, Mapping
 from stylex.stylespace import StyleStats
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stylex.classifier import Classifier, ClassifierConfig, build
+from stylex.classifiers.classifier import Classifier, ClassifierConfig, build
 
 NAMES = ("plain", "spotted")
 

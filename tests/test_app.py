@@ -27,7 +27,7 @@ from front.links import Link
 from front.models import Exhibit, Shelf, Wish
 from front.replies import TOP_K, plainly
 from stylex import StylEx
-from stylex.config import ModelConfig
+from stylex.networks.config import ModelConfig
 from stylex.stylespace import StyleStats
 
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from small import SMALL, command_line
 
-from stylex.images import to_pil
+from stylex.pictures.images import to_pil
 from train import train
-from train.compiled import compile_networks
-from train.data import DataError
-from train.options import parse
+from train.data.pictures import DataError
+from train.engine.compiled import compile_networks
+from train.options.command import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -153,7 +153,7 @@ def test_a_training_step_is_timed_whole_and_in_parts(tmp_path, capsys):
 def test_compiled_networks_are_timed_in_turns_with_the_others(tmp_path, capsys, monkeypatch):
     """In this process, and traced only, which spares the C++ compiler."""
     training = load("training")
-    monkeypatch.setattr("train.loop.compile_networks", lambda trainer: compile_networks(trainer, "eager"))
+    monkeypatch.setattr("train.engine.loop.compile_networks", lambda trainer: compile_networks(trainer, "eager"))
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     torch.compiler.reset()
     run = training.compiled_in_turns([*LITTLE_TRAINING, "--compile"], joint=True, rounds=1)

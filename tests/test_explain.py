@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 from stylex import Direction, Explanation, ImageError, ModelError, StylEx, metrics
-from stylex.attfind import REST, Attribute, effect_table
-from stylex.classifier import wrap
-from stylex.config import ModelConfig
+from stylex.attfind.effects import REST, Attribute, effect_table
+from stylex.classifiers.classifier import wrap
 from stylex.explain import at_once, combine, promise, propose, resolve_target
-from stylex.generator import Generator, Mapping
-from stylex.images import to_pil
+from stylex.networks.config import ModelConfig
+from stylex.networks.generator import Generator, Mapping
+from stylex.pictures.images import to_pil
 from stylex.stylespace import StyleStats, move, move_together
 
 COLOURS = ("red", "green", "blue")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from stylex import StylEx
 from stylex.__main__ import main
-from stylex.classifier import wrap
+from stylex.classifiers.classifier import wrap
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,13 +19,13 @@ from safetensors.torch import load_file, save_file
 from small import assert_same
 
 from stylex import StylEx
-from stylex.classifier import Classifier, save_classifier, wrap
-from stylex.config import ConfigError
-from stylex.discriminator import Discriminator
-from stylex.encoder import Encoder
-from stylex.files import ModelError, is_sealed, seal
-from stylex.generator import Generator, Mapping, Synthesis
-from stylex.screening import Certificate
+from stylex.attfind.screening import Certificate
+from stylex.classifiers.classifier import Classifier, save_classifier, wrap
+from stylex.networks.config import ConfigError
+from stylex.networks.discriminator import Discriminator
+from stylex.networks.encoder import Encoder
+from stylex.networks.generator import Generator, Mapping, Synthesis
+from stylex.storage.files import ModelError, is_sealed, seal
 from stylex.stylespace import Direction, move
 
 

@@ -26,9 +26,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from stylex.__main__ import main
-from stylex.images import to_pil
-from train.data import VALIDATION_PERCENT
-from train.options import parse
+from stylex.pictures.images import to_pil
+from train.data.pictures import VALIDATION_PERCENT
+from train.options.command import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
@@ -41,7 +41,7 @@ DOCUMENTS = (
     "docs/deploy.md",
     "docs/speed.md",
     "docs/training.md",
-    "stylex/card.md",
+    "stylex/storage/card.md",
     "train/configs/hands-about.md",
     "train/configs/leaves-about.md",
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylex.config import PRESETS, ModelConfig
-from stylex.generator import Synthesis
+from stylex.networks.config import PRESETS, ModelConfig
+from stylex.networks.generator import Synthesis
 from stylex.stylespace import Direction, StyleSpace, StyleStats, move, move_together
 
 

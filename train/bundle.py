@@ -16,15 +16,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex.card import model_card
 from stylex.explain import Explanation
-from stylex.files import ModelError, read_json, read_text, write_json
-from stylex.images import to_pil
 from stylex.model import StylEx
-from stylex.render import flicker, grid, probability
-from train.data import DataError, load_pictures, to_float
+from stylex.pictures.images import to_pil
+from stylex.pictures.render import flicker, grid, probability
+from stylex.storage.card import model_card
+from stylex.storage.files import ModelError, read_json, read_text, write_json
+from train.data.pictures import DataError, load_pictures, to_float
 from train.evaluate import revision_of
-from train.options import parse
+from train.options.command import parse
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Options:
         model: folder of the trained model, after train/find_attributes.py.
         data: pictures whose reconstructions become the samples, see train/train.py; only their validation part is used.
         metrics: what train/evaluate.py wrote about this model.
-        about: Markdown of what cannot be measured, see `stylex.card.model_card`: data, licence, training, limits.
+        about: Markdown of what cannot be measured, see `stylex.storage.card`: data, licence, training, limits.
         output: folder to write.
         samples: reconstructions of each class.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.

@@ -21,14 +21,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex import losses, metrics
-from stylex.attfind import towards
-from stylex.files import ModelError, fingerprint, write_json
+from stylex.attfind.effects import towards
 from stylex.model import StylEx
-from stylex.perceptual import EfficientNetLite0
+from stylex.networks.eye import EfficientNetLite0
+from stylex.storage.files import ModelError, fingerprint, write_json
 from stylex.stylespace import Direction, move, move_together
-from train.data import DataError, Pictures, Split, load_pictures, to_float
-from train.device import device, measure_exactly
-from train.options import parse
+from train.data.pictures import DataError, Pictures, Split, load_pictures, to_float
+from train.engine.device import device, measure_exactly
+from train.options.command import parse
 
 SUFFICIENCY_STEPS = 20
 VISIBILITY_ATTRIBUTES = 5

@@ -28,20 +28,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylex import shards
-from stylex.attfind import WIDEST_ON_CPU, WIDTHS, Attribute, fastest_width
-from stylex.files import ModelError, fingerprint, write_json
-from stylex.hub import REPO_ID
+from stylex.attfind import shards
+from stylex.attfind.effects import WIDEST_ON_CPU, WIDTHS, Attribute, fastest_width
+from stylex.attfind.screening import Certificate, certify, shortlist, total_promise
+from stylex.attfind.selection import EXPLAINED
+from stylex.attfind.shards import InMemory, Plan, ShardedEffects, ShardError
 from stylex.model import StylEx
-from stylex.screening import Certificate, certify, shortlist, total_promise
-from stylex.selection import EXPLAINED
-from stylex.shards import InMemory, Plan, ShardedEffects, ShardError
+from stylex.storage.files import ModelError, fingerprint, write_json
+from stylex.storage.hub import REPO_ID
 from stylex.stylespace import StyleStats
-from train.choose import attributes_of, check_decisions, check_question, choice_of, why_empty
-from train.data import DataError, Split, list_pictures, pixels, readable, to_float
-from train.device import device, measure_exactly
-from train.options import check_numbers, parse
-from train.report_attributes import Shown, write_report
+from train.data.pictures import DataError, Split, list_pictures, pixels, readable, to_float
+from train.engine.device import device, measure_exactly
+from train.options.command import check_numbers, parse
+from train.search.choose import attributes_of, check_decisions, check_question, choice_of, why_empty
+from train.search.report_attributes import Shown, write_report
 
 # Pictures that go through the encoder at once.
 ENCODED = 32

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex import shards
+from stylex.attfind import shards
 from train import find_attributes
-from train.data import DataError
+from train.data.pictures import DataError
 from train.find_attributes import Options
-from train.options import parse
+from train.options.command import parse
 
 # Workers import this project from where it lies here.
 ROOT = str(Path(__file__).resolve().parents[1])

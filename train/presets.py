@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stylex import losses
-from stylex.config import ModelConfig
-from stylex.discriminator import Discriminator
-from stylex.encoder import Encoder
-from stylex.generator import Generator, Mapping
-from train.options import parse
+from stylex.networks.config import ModelConfig
+from stylex.networks.discriminator import Discriminator
+from stylex.networks.encoder import Encoder
+from stylex.networks.generator import Generator, Mapping
+from train.options.command import parse
 
 # Pictures per process and step. A multiple of four, the group of the minibatch statistics: then two processes see the
 # same groups as one with twice the batch.

@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from stylex.config import ConfigError
-from stylex.files import ModelError, read_json, read_text
-from stylex.hub import pin, push
-from train.options import parse
-from train.publish import publish
+from stylex.networks.config import ConfigError
+from stylex.storage.files import ModelError, read_json, read_text
+from stylex.storage.hub import pin, push
+from train.engine.publish import publish
+from train.options.command import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 # What the app needs to run: all of the repository but training and tests.
@@ -33,7 +33,7 @@ class Options:
         model: folder of the model; nothing for a Space that shows a model which is on the Hub already.
         hub_model_id: repository of the model, such as me/stylex-mine; it is made if there is none.
         space: repository of a Space, such as me/stylex-demo, which shows the model, or else the bundled ones.
-        about: Markdown of what cannot be measured, see `stylex.card.model_card`: data, licence, training, limits.
+        about: Markdown of what cannot be measured, see `stylex.storage.card`: data, licence, training, limits.
         metrics: what train/evaluate.py wrote about this model.
         private: make a new repository private.
         commit_message: title of the commit.

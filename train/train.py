@@ -19,26 +19,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from accelerate import PartialState
 
-from stylex.adopt import NOT_SHARED, adopt, description, is_reference
-from stylex.classifier import Classifier, ClassifierError, Outputs, load_classifier
-from stylex.config import ConfigError, ModelConfig
-from stylex.files import ModelError, write_json
-from stylex.hub import REPO_ID
+from stylex.classifiers.adopt import NOT_SHARED, adopt, description, is_reference
+from stylex.classifiers.classifier import Classifier, ClassifierError, Outputs, load_classifier
 from stylex.model import StylEx, read_attributes
-from stylex.perceptual import Perceptual, perceptual_features
-from train import checkpoint
-from train.adaptive import Strength
-from train.augment import Flips
-from train.data import DataError, load_pictures
+from stylex.networks.config import ConfigError, ModelConfig
+from stylex.networks.eye import Perceptual, perceptual_features
+from stylex.storage.files import ModelError, write_json
+from stylex.storage.hub import REPO_ID
+from train.data.pictures import DataError, load_pictures
+from train.engine import checkpoint
+from train.engine.adaptive import Strength
+from train.engine.augment import Flips
+from train.engine.interrupt import Interrupt
+from train.engine.loop import Trainer, named, train
+from train.engine.publish import Publisher
+from train.engine.record import Record
+from train.engine.report import Tracker, finish_tracker, require_tracker, start_tracker, track
+from train.engine.watch import TrainingError
 from train.evaluate import evaluate
-from train.interrupt import Interrupt
-from train.loop import Trainer, named, train
-from train.options import check_numbers, parse
+from train.options.command import check_numbers, parse
 from train.presets import BATCH_SIZE, Memory, plan, r1_weight
-from train.publish import Publisher
-from train.record import Record
-from train.report import Tracker, finish_tracker, require_tracker, start_tracker, track
-from train.watch import TrainingError
 
 Precision = Literal["auto", "no", "bf16"]
 # Of no consequence to what is trained.

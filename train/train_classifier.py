@@ -22,12 +22,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stylex.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
-from train.augment import Flips, flip, jitter, zoom
-from train.data import DataError, Pictures, load_pictures, to_float
-from train.device import device
-from train.options import parse
-from train.sources import TABLE, find_pictures
+from stylex.classifiers.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
+from train.data.pictures import DataError, Pictures, load_pictures, to_float
+from train.data.sources import TABLE, find_pictures
+from train.engine.augment import Flips, flip, jitter, zoom
+from train.engine.device import device
+from train.options.command import parse
 
 
 @dataclass

@@ -18,8 +18,8 @@ import pytest
 import torch
 from playwright.sync_api import Page, Route
 
-from stylex.images import to_pil
 from stylex.model import StylEx
+from stylex.pictures.images import to_pil
 
 ROOT = Path(__file__).parents[2]
 START_S = 300

@@ -12,7 +12,7 @@ import pytest
 
 from front.models import Exhibit, Shelf, Wish, spread, wishes
 from stylex import ModelError
-from stylex.classifier import wrap
+from stylex.classifiers.classifier import wrap
 
 
 @pytest.fixture

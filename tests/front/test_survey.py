@@ -10,8 +10,8 @@ import torch
 
 from front import survey_views
 from front.survey import limits_of, measured_curves, survey
-from stylex.attfind import REST
-from stylex.images import to_pil
+from stylex.attfind.effects import REST
+from stylex.pictures.images import to_pil
 from stylex.stylespace import Direction, move
 
 

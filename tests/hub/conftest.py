@@ -9,7 +9,7 @@ from typing import Any
 
 import loopback
 import pytest
-from server import Hub
+from hub.server import Hub
 
 from stylex import StylEx
 

@@ -14,15 +14,15 @@ from typing import Any
 import loopback
 import pytest
 import torch
+from hub.server import READ, Hub
 from huggingface_hub import HfApi, ModelCard, constants
-from server import READ, Hub
 from small import assert_same
 
 from stylex import StylEx
-from stylex.classifier import Classifier
-from stylex.files import ModelError, seal
-from stylex.generator import Generator
-from stylex.hub import HubError, fetch, push, split_revision
+from stylex.classifiers.classifier import Classifier
+from stylex.networks.generator import Generator
+from stylex.storage.files import ModelError, seal
+from stylex.storage.hub import HubError, fetch, push, split_revision
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 NAME = "me/tiny"
@@ -321,7 +321,7 @@ def test_a_slow_server_is_waited_for(hub, pushed, rounded):
 
 
 def test_a_server_that_never_answers_is_given_up(hub, pushed, monkeypatch):
-    monkeypatch.setattr("stylex.hub.PATIENCE_S", 0.3)
+    monkeypatch.setattr("stylex.storage.hub.PATIENCE_S", 0.3)
     hub.fails("^GET /api/models/me/tiny", "slow", times=9, seconds=1.0)
     start = time.monotonic()
     assert "and the Hub cannot be asked; check your network" in refusal(StylEx.from_pretrained, NAME)
@@ -371,7 +371,7 @@ def test_offline_mode_asks_nobody(hub, pushed, rounded, monkeypatch):
 def test_a_repository_larger_than_any_model_is_refused_before_a_byte_is_downloaded(hub, pushed, monkeypatch):
     def too_much(name: str, value: int) -> str:
         with monkeypatch.context() as patch:
-            patch.setattr(f"stylex.hub.{name}", value)
+            patch.setattr(f"stylex.storage.hub.{name}", value)
             return refusal(StylEx.from_pretrained, NAME)
 
     assert "a model has at most 5" in too_much("MAX_FILES", 5)

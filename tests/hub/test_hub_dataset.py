@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from hub.server import Hub
 from huggingface_hub import HfApi
-from server import Hub
 
-from train.data import load_pictures
-from train.hub_dataset import parse_address
-from train.sources import DataError, find_pictures
+from train.data.hub_dataset import parse_address
+from train.data.pictures import load_pictures
+from train.data.sources import DataError, find_pictures
 
 PLACE = "hf://datasets/me/spots"
 

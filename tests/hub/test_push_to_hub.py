@@ -19,21 +19,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hub.server import FRONT_MATTER
 from huggingface_hub import ModelCard, SpaceCard, snapshot_download
 from PIL import Image
-from server import FRONT_MATTER
 from small import command_line
 
 from stylex import StylEx
-from stylex.card import model_card
-from stylex.classifier import wrap
-from stylex.config import ConfigError
-from stylex.files import ModelError, is_sealed, write_json
-from stylex.hub import HubError, fetch
-from stylex.images import to_pil
-from train import publish
+from stylex.classifiers.classifier import wrap
+from stylex.networks.config import ConfigError
+from stylex.pictures.images import to_pil
+from stylex.storage.card import model_card
+from stylex.storage.files import ModelError, is_sealed, write_json
+from stylex.storage.hub import HubError, fetch
+from train.engine import publish
+from train.engine.publish import Publisher
 from train.evaluate import revision_of
-from train.publish import Publisher
 from train.push_to_hub import main
 from train.train import main as train
 
@@ -239,7 +239,14 @@ def test_the_space_is_one_commit_of_app_library_requirements_and_front_matter(hu
     main(["--space", "me/demo", "--hub_model_id", NAME])
     space = hub.repo("me/demo", "space")
     newest, _ = space.history()
-    for path in ("app.py", "stylex/model.py", "stylex/card.md", "front/page.css", "requirements.txt", "LICENSE"):
+    for path in (
+        "app.py",
+        "stylex/model.py",
+        "stylex/storage/card.md",
+        "front/page.css",
+        "requirements.txt",
+        "LICENSE",
+    ):
         assert newest.files[path].size == (ROOT / path).stat().st_size
     assert not any(path.startswith(("train/", "tests/", ".git/")) or "__pycache__" in path for path in newest.files)
     front = yaml.safe_load(FRONT_MATTER.match(hub.text("me/demo", "README.md", kind="space"))[1])

@@ -11,9 +11,9 @@ import torch
 from small import SMALL
 from torch import Tensor
 
-from stylex.classifier import load_classifier
-from train.data import Pictures, load_pictures
-from train.loop import Trainer
+from stylex.classifiers.classifier import load_classifier
+from train.data.pictures import Pictures, load_pictures
+from train.engine.loop import Trainer
 from train.train import Options
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from stylex import Direction, ModelError, StylEx, losses, metrics
-from stylex.attfind import Attribute
-from stylex.classifier import wrap
-from stylex.config import ModelConfig
-from stylex.images import to_pil
-from stylex.perceptual import EfficientNetLite0
-from train.data import DataError, Pictures, load_pictures, to_float
+from stylex.attfind.effects import Attribute
+from stylex.classifiers.classifier import wrap
+from stylex.networks.config import ModelConfig
+from stylex.networks.eye import EfficientNetLite0
+from stylex.pictures.images import to_pil
+from train.data.pictures import DataError, Pictures, load_pictures, to_float
 from train.evaluate import evaluate, main, revision_of, searched_alike
 
 NAMES = ["plain", "spotted"]

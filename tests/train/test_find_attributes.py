@@ -21,16 +21,16 @@ from safetensors import safe_open
 from torch import Tensor
 
 from stylex import ModelError, StylEx, metrics
-from stylex.attfind import REST, Attribute, effect_table
-from stylex.classifier import wrap
-from stylex.config import ModelConfig
-from stylex.generator import Generator, Mapping
-from stylex.shards import ShardError
+from stylex.attfind.effects import REST, Attribute, effect_table
+from stylex.attfind.shards import ShardError
+from stylex.classifiers.classifier import wrap
+from stylex.networks.config import ModelConfig
+from stylex.networks.generator import Generator, Mapping
 from stylex.stylespace import Direction, StyleStats, move
-from train import choose
-from train.data import DataError, load_pictures
+from train.data.pictures import DataError, load_pictures
 from train.find_attributes import Options, balanced, main, prepare, search, styles_of
-from train.report_attributes import sufficiency_of
+from train.search import choose
+from train.search.report_attributes import sufficiency_of
 
 NAMES = ["plain", "spotted"]
 
@@ -395,7 +395,7 @@ def test_ranking_anew_measures_nothing(find, monkeypatch):
         raise AssertionError("the generator was asked")
 
     monkeypatch.setattr("stylex.model.StylEx.edits_of", generator)
-    monkeypatch.setattr("stylex.generator.Synthesis.forward", generator)
+    monkeypatch.setattr("stylex.networks.generator.Synthesis.forward", generator)
     for changes in (
         {"rule": "single", "explained": 100.0},
         {"rule": "image_fraction"},

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from stylex.config import PRESETS, ModelConfig
-from stylex.discriminator import Discriminator
-from stylex.encoder import Encoder
-from stylex.generator import Generator, Mapping
+from stylex.networks.config import PRESETS, ModelConfig
+from stylex.networks.discriminator import Discriminator
+from stylex.networks.encoder import Encoder
+from stylex.networks.generator import Generator, Mapping
 from train import presets
 from train.presets import BATCH_SIZE, HEAD, Memory, Size, counted, r1_weight, row
 from train.train import Options

@@ -17,7 +17,7 @@ from joint import PROCESSES, build, gradients
 from small import command_line
 
 from stylex import StylEx
-from train import checkpoint
+from train.engine import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(PROCESSES))
@@ -38,7 +38,7 @@ def start(*args: object, **env: str) -> str:
 
 def test_two_processes_have_the_gradients_of_one_on_the_joint_batch(classifier_folder, tmp_path):
     """Every part of a step: both paths, swaps with dropout, mixing, augmentation, minibatch statistics, R1, paths."""
-    start(*TORCHRUN, ROOT / "tests" / "train" / "joint.py", classifier_folder, tmp_path / "found")
+    start(*TORCHRUN, ROOT / "tests" / "joint.py", classifier_folder, tmp_path / "found")
     (first, logged), (second, _) = (torch.load(tmp_path / f"found.{rank}") for rank in range(PROCESSES))
     expected, logged_by_one = gradients(build(str(classifier_folder), 1))
     assert {"r1", "path", "l1", "kl", "w_rec", "kl_swap", "g_adv", "d"} <= set(logged_by_one)

@@ -22,14 +22,15 @@ import yaml
 from small import assert_same, command_line, tiny_classifier
 
 from stylex import StylEx
-from stylex.attfind import Attribute
-from stylex.classifier import save_classifier
-from stylex.config import ConfigError
-from stylex.files import ModelError
+from stylex.attfind.effects import Attribute
+from stylex.classifiers.classifier import save_classifier
+from stylex.networks.config import ConfigError
+from stylex.storage.files import ModelError
 from stylex.stylespace import Direction, StyleStats
-from train import checkpoint, evaluate, find_attributes
-from train.data import DataError, load_pictures
-from train.options import parse
+from train import evaluate, find_attributes
+from train.data.pictures import DataError, load_pictures
+from train.engine import checkpoint
+from train.options.command import parse
 from train.train import Options, main
 
 ROOT = Path(__file__).resolve().parents[2]

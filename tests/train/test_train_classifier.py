@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylex.classifier import ClassifierError, load_classifier, wrap
-from train.data import DataError, Pictures, load_pictures, to_float
+from stylex.classifiers.classifier import ClassifierError, load_classifier, wrap
+from train.data.pictures import DataError, Pictures, load_pictures, to_float
 from train.train_classifier import Options, attack, augment, fit, fit_temperature, logits_of, main, report
 
 TINY: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""The search for the style coordinates that change a decision, and its page."""

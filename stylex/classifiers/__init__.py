@@ -1,0 +1,1 @@
+"""Any frozen classifier behind one face."""

@@ -1,0 +1,297 @@
+"""Classifiers that were not made here: one name for each, as it stands on a command line.
+
+    runs/mine-classifier          a folder of ours, or of `stylex.classifiers.classifier.save_classifier`
+    torchvision:resnet18          an architecture, with weights of your own
+    timm:resnet18  timm:FOLDER    the same, or a folder as timm writes it for the Hub
+    transformers:FOLDER           a folder of `save_pretrained`, or a kind of model with weights of your own
+    network.pt                    TorchScript
+    package.module:function       your function, which returns a network, or a function of pictures
+
+The last two are programs: `torch.jit.load` and an import run what they hold. So they are named by whoever sits at the
+keyboard, never by a folder or the Hub, and a model does not carry them along: it keeps what it knows of its classifier
+and how it answered, and has to be given the same one again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..storage.files import ModelError, load_tensors, read_json, save_tensors, write_json
+from .architectures import BUILDERS, from_library, needed
+from .classifier import WRAPPED, Classifier, ClassifierError, Outputs, config_from_dict, load_classifier, wrap
+
+Network = nn.Module | Callable[[Tensor], Any]
+
+FUNCTION = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
+TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
+TRIAL_PICTURES = 4
+# Two answers are the same if they differ by no more than this share of the largest logit: processors round differently.
+SAME_ANSWER = 0.05
+ROUNDING = 1e-3
+NOT_SHARED = (
+    "the classifier of this model is a TorchScript file or a function, which a repository cannot hold, so nobody else "
+    "could use the model; to share one, train with a classifier of torchvision, timm or transformers"
+)
+
+
+def adopt(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    class_names: Sequence[str] | str | None = None,
+    resolution: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    outputs: Outputs | None = None,
+) -> Classifier:
+    """The classifier that `name` names, tried on a few pictures.
+
+    What its folder does not say has to be said here; `mean` and `std` are ImageNet's if nobody says anything.
+
+    Args:
+        name: see above.
+        weights: of an architecture without a folder: safetensors, or a state_dict that torch reads with `weights_only`.
+        class_names: one for each output: a list, names with commas between them, or a text file with one in each line.
+        resolution: side of the square picture that it reads.
+        mean, std: three numbers each, of pictures in [0, 1].
+        outputs: what it returns; None for logits, which are then checked for looking like probabilities.
+
+    Raises:
+        ClassifierError, ModelError: one sentence that names the classifier, what is wrong and the way out.
+    """
+    said = {"mean": mean, "std": std, "resolution": resolution, "outputs": outputs, "class_names": class_names}
+    given: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
+    if isinstance(class_names, str):
+        given["class_names"] = names_of(class_names)
+    if Path(name).is_dir():
+        if given or weights:
+            raise ClassifierError(f"{name} is a folder that says itself what its classifier is; leave the rest out")
+        return load_classifier(name)
+    library, _, what = name.partition(":")
+    if library in BUILDERS:
+        classifier = from_library(library, what, weights, given)
+    elif weights:
+        raise ClassifierError(
+            f"{name} has its own weights; those of {weights} are for torchvision, timm or transformers"
+        )
+    else:
+        network = network_of(name)
+        if not isinstance(network, Classifier):
+            classifier = wrap(network, **needed(name, given))
+        elif given:
+            raise ClassifierError(f"{name} returns a Classifier, which says itself what it is; leave the rest out")
+        else:
+            classifier, outputs = network, network.config.outputs
+    return tried(classifier, name, outputs)
+
+
+def names_of(text: str) -> list[str]:
+    """Names with commas between them, or in a file, one in each line."""
+    if Path(text).is_file():
+        return [line.strip() for line in Path(text).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return [name.strip() for name in text.split(",")]
+
+
+def description(classifier: Classifier) -> str:
+    """What it is taken for, in one line."""
+    c = classifier.config
+    names = ", ".join(c.class_names[:10]) + (" …" if len(c.class_names) > 10 else "")
+    return (
+        f"reads {c.resolution} px with mean {', '.join(f'{v:.3g}' for v in c.mean)} and std "
+        f"{', '.join(f'{v:.3g}' for v in c.std)}, returns {c.outputs} of {len(c.class_names)} classes: {names}"
+    )
+
+
+# Programs: TorchScript, and functions.
+
+
+def network_of(name: str) -> Network:
+    """What a TorchScript file or `module:function` holds. This runs it.
+
+    Raises:
+        ClassifierError: if it is neither, or fails.
+    """
+    if Path(name).is_file():
+        return from_torchscript(Path(name))
+    if FUNCTION.fullmatch(name):
+        return from_function(name)
+    raise ClassifierError(
+        f"{name} is no classifier: use the folder of one, torchvision:NAME, timm:NAME or timm:FOLDER, "
+        "transformers:FOLDER, a TorchScript file that exists, or package.module:function"
+    )
+
+
+def from_torchscript(path: Path) -> nn.Module:
+    if path.suffix.lower() not in TORCHSCRIPT:
+        raise ClassifierError(f"{path} is no classifier; a TorchScript file ends in {', '.join(TORCHSCRIPT)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch would rather have torch.export
+            return torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ClassifierError(
+            f"{path} is not TorchScript ({str(error).split('. ')[0]}); torch.jit.script(network).save(path) writes it. "
+            "Weights alone are --classifier_weights, beside an architecture such as torchvision:resnet18"
+        ) from None
+
+
+def from_function(name: str) -> Network:
+    module_name, function_name = name.split(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python` itself does, whose place a script of ours has taken
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever a module does when it is imported
+        raise ClassifierError(
+            f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error}); it is looked for in "
+            f"{os.getcwd()} and where Python looks"
+        ) from error
+    found = getattr(module, function_name, None)
+    if isinstance(found, nn.Module):
+        return found
+    if not callable(found):
+        raise ClassifierError(f"{module_name} has no function {function_name}")
+    try:
+        inspect.signature(found).bind()
+    except TypeError:
+        raise ClassifierError(
+            f"{name} asks for arguments; give a function without any, which returns the network"
+        ) from None
+    try:
+        network = found()
+    except Exception as error:
+        raise ClassifierError(f"{name} failed ({type(error).__name__}: {error})") from error
+    if not callable(network):
+        raise ClassifierError(
+            f"{name} returned {type(network).__name__}; it must return a network, or a function of pictures"
+        )
+    return network
+
+
+# A trial.
+
+
+def trial_pictures(resolution: int) -> Tensor:
+    """[4, 3, R, R] in [-1, 1]: waves in all colours, the same on every machine."""
+    line = torch.linspace(-3, 3, resolution)
+    waves = [
+        torch.sin((k + 1) * (line[:, None] * (c + 1) + line * (k - c))) for k in range(TRIAL_PICTURES) for c in range(3)
+    ]
+    return torch.stack(waves).view(TRIAL_PICTURES, 3, resolution, resolution)
+
+
+def answers_of(classifier: Classifier) -> Tensor:
+    """Its logits of the trial pictures, [4, K] on the CPU."""
+    x = trial_pictures(classifier.config.resolution).to(classifier.mean.device)
+    with torch.no_grad():
+        return classifier(x).cpu()
+
+
+def tried(classifier: Classifier, name: str, outputs: Outputs | None) -> Classifier:
+    """The same classifier, once it has shown that a generator can learn from it.
+
+    Args:
+        outputs: what somebody said they are; None if nobody did.
+
+    Raises:
+        ClassifierError: if it does not read pictures, returns other than finite logits for each class, or others the
+            second time, gives no gradient, or if its outputs do not look like what they are taken for.
+    """
+    classifier.float().cpu()
+    x = trial_pictures(classifier.config.resolution).requires_grad_()
+    try:
+        raw = classifier.outputs_of(x)
+        logits = classifier.to_logits(raw)
+    except ClassifierError as error:
+        raise ClassifierError(f"{name}: {error}") from None
+    except Exception as error:  # whatever a stranger's network does
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ClassifierError(f"{name} cannot read pictures {list(x.shape)} ({reason})") from error
+    if len(logits) != len(x):
+        raise ClassifierError(f"{name} returned {len(logits)} rows for {len(x)} pictures; it must return one for each")
+    if not torch.isfinite(raw).all():
+        raise ClassifierError(
+            f"{name} returned numbers that are not finite, for pictures in [-1, 1]; look at its weights"
+        )
+    with torch.no_grad():
+        again = classifier.outputs_of(x)
+    if not torch.allclose(again, raw, rtol=SAME_ANSWER, atol=SAME_ANSWER * float(raw.detach().abs().max())):
+        raise ClassifierError(f"{name} says another thing of the same pictures the second time; put it into eval mode")
+    if not (logits.requires_grad and torch.autograd.grad(logits.sum(), x, allow_unused=True)[0] is not None):
+        raise ClassifierError(
+            f"{name} gives no gradient, and the generator learns by it; compute in torch alone, and not under no_grad"
+        )
+    low, high = float(raw.detach().min()), float(raw.detach().max())
+    inside = low >= 0 and high <= 1 + ROUNDING
+    if classifier.config.outputs == "probabilities" and not inside:
+        raise ClassifierError(
+            f"{name} returned numbers from {low:.3g} to {high:.3g}, which are no probabilities; say what they are "
+            "with --classifier_outputs logits or sigmoid"
+        )
+    sums = raw.detach().reshape(len(x), -1).sum(dim=1)
+    if outputs is None and inside and (raw[0].numel() == 1 or ((sums - 1).abs() < ROUNDING).all()):
+        raise ClassifierError(
+            f"{name} returned numbers that look like probabilities, and was taken to return logits; say what they are "
+            "with --classifier_outputs probabilities, or logits if it is so"
+        )
+    return classifier
+
+
+# What a model folder keeps of a classifier that it cannot hold.
+
+
+def is_reference(folder: Path) -> bool:
+    """Whether a model's folder `classifier` only tells of one."""
+    path = folder / "config.json"
+    return path.is_file() and read_json(path).get("library") == WRAPPED
+
+
+def save_reference(classifier: Classifier, folder: Path) -> None:
+    """Write what is known of a classifier that cannot be saved, and what it answers."""
+    save_tensors({"logits": answers_of(classifier)}, folder / "answers.safetensors")
+    write_json(folder / "config.json", classifier.config_dict())
+
+
+def load_reference(folder: Path, network: str | Network | None) -> Classifier:
+    """The classifier of a model that came without it.
+
+    Args:
+        network: see `network_of`; or the network itself, or a `Classifier` around it.
+
+    Raises:
+        ModelError: if there is none, it fails, or it answers otherwise than the one that the model was trained with.
+    """
+    path = folder / "config.json"
+    if network is None:
+        raise ModelError(
+            f"{path}: the classifier of this model is a TorchScript file or a function, and only whoever trained it "
+            "has it; give it with --classifier (in Python, classifier=)"
+        )
+    try:
+        config = config_from_dict(read_json(path))
+    except ClassifierError as error:
+        raise ModelError(f"{path}: {error}") from None
+    name = network if isinstance(network, str) else "the classifier"
+    try:
+        found = network_of(network) if isinstance(network, str) else network
+        classifier = tried(
+            Classifier(found.network if isinstance(found, Classifier) else found, config), name, config.outputs
+        )
+    except ClassifierError as error:
+        raise ModelError(str(error)) from error
+    shape = (TRIAL_PICTURES, len(config.class_names))
+    expected = load_tensors(folder / "answers.safetensors", {"logits": shape}, "answer")["logits"]
+    if (answers_of(classifier) - expected).abs().max() > SAME_ANSWER * expected.abs().max().clamp(min=1):
+        raise ModelError(f"{name} answers otherwise than the classifier that the model of {folder} was trained with")
+    return classifier

@@ -1,0 +1,412 @@
+"""One face for any frozen classifier, and a small network of our own to train when there is none yet."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..storage.files import (
+    ModelError,
+    check_shapes,
+    load_weights,
+    read_json,
+    read_shapes,
+    save_weights,
+    shapes_of,
+    write_json,
+)
+from ..storage.hub import fetch
+
+MAX_INPUT = 1024
+LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
+# What a network returns: one logit for each class, of which softmax makes probabilities (of a single one, sigmoid); one
+# logit for each class with a sigmoid of its own; or the probabilities themselves.
+Outputs = Literal["logits", "sigmoid", "probabilities"]
+MAX_ARGUMENT = 2**16  # larger than any width, depth or side of a network
+WRAPPED = "callable"  # where a library stands, for a network or function that nobody else can build
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Arguments by which a library would fetch somebody else's weights or code while it builds a network.
+FETCHING = re.compile(r"(^|_)(pretrained|weights|checkpoint|backbone|auto_map|remote|url|file|hub|repo)(_|$)")
+
+
+class ClassifierError(ValueError):
+    """A classifier that cannot be used; the message says what came and what is needed."""
+
+
+class ConvNet(nn.Module):
+    """A residual network for small pictures: three stages at half, a quarter and an eighth of the input."""
+
+    def __init__(self, num_classes: int, width: int = 32, blocks: int = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        channels = width
+        for stage in range(3):
+            for block in range(blocks):
+                layers.append(_Residual(channels, width * 2**stage, stride=2 if stage and not block else 1))
+                channels = width * 2**stage
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean(dim=(2, 3)))
+
+
+class _Residual(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.norm0 = nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.skip = (
+            nn.Identity()
+            if in_channels == out_channels and stride == 1
+            else nn.Conv2d(in_channels, out_channels, 1, stride)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm1(self.conv1(F.relu(self.norm0(self.conv0(x)))))
+        return F.relu(y + self.skip(x))
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What has to travel with the weights.
+
+    Attributes:
+        class_names: one name for each output.
+        resolution: side of the square picture the network reads.
+        library, architecture: who builds the network ("stylex", "torchvision", "timm" or "transformers"), and its
+            name there.
+        arguments: keyword arguments of the architecture.
+        mean, std: per channel, of pictures in [0, 1].
+        temperature: the logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+        outputs: what the network returns. Probabilities of several classes, and independent sigmoids, are brought to a
+            sum of one.
+    """
+
+    class_names: tuple[str, ...]
+    resolution: int
+    library: str = "stylex"
+    architecture: str = "ConvNet"
+    arguments: dict[str, Any] | None = None
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    temperature: float = 1.0
+    outputs: Outputs = "logits"
+
+    def __post_init__(self) -> None:
+        if self.outputs not in get_args(Outputs):
+            raise ClassifierError(f"outputs is {self.outputs!r}; use one of {', '.join(get_args(Outputs))}")
+        for name in ("class_names", "mean", "std"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)):
+                raise ClassifierError(f"{name} is {value!r}; use a list")
+            object.__setattr__(self, name, tuple(value))
+        if len(self.class_names) < 2 or not all(isinstance(n, str) and n for n in self.class_names):
+            raise ClassifierError(
+                f"class_names is {list(self.class_names)!r}; a classifier needs at least two named classes"
+            )
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ClassifierError(f"class_names {list(self.class_names)!r} names a class twice")
+        if not isinstance(self.resolution, int) or not 8 <= self.resolution <= MAX_INPUT:
+            raise ClassifierError(f"the classifier's resolution is {self.resolution!r}; use 8 to {MAX_INPUT}")
+        if self.arguments is not None and not isinstance(self.arguments, dict):
+            raise ClassifierError(f"arguments is {self.arguments!r}; use an object")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(_is_number, self.mean + self.std)):
+            raise ClassifierError("mean and std need three numbers each")
+        if not all(_is_number(v) and v > 0 for v in (*self.std, self.temperature)):
+            raise ClassifierError("std and temperature must be above zero")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class Classifier(nn.Module):
+    """Frozen: always in eval mode, never trained, but gradients flow through it to the picture.
+
+    Takes x [N, 3, H, W] in [-1, 1] of any size; resizes, normalises, and divides the logits by the temperature.
+    """
+
+    def __init__(self, network: nn.Module | Callable[[Tensor], Any], config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # twice the speed on a CPU
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Stays in eval mode: a parent's `.train()` must not wake up dropout or batch statistics."""
+        return super().train(False)
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.config.class_names)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, 3, H, W] in [-1, 1] -> logits [N, K]."""
+        return self.to_logits(self.outputs_of(x)) / self.config.temperature
+
+    def outputs_of(self, x: Tensor) -> Tensor:
+        """x [N, 3, H, W] in [-1, 1] -> what the network returns, unchecked."""
+        size = self.config.resolution
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if x.shape[-2:] != (size, size):
+                x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            output = self.network(((x + 1) / 2 - self.mean) / self.std)
+        # A library may return an object with `.logits`, or a tuple that begins with them.
+        output = getattr(output, "logits", output)
+        if isinstance(output, (tuple, list)):
+            output = output[0] if output else None
+        if not isinstance(output, Tensor):
+            raise ClassifierError(f"the classifier returned {type(output).__name__}; it must return logits [N, K]")
+        return output.float()
+
+    def probs(self, x: Tensor) -> Tensor:
+        return self(x).softmax(dim=1)
+
+    @property
+    def portable(self) -> bool:
+        """Whether `save_classifier` can write it so that another machine can build it again."""
+        return self.config.library in LIBRARIES and isinstance(self.network, nn.Module)
+
+    def to_logits(self, output: Tensor) -> Tensor:
+        """Outputs of the network, whatever `outputs` says they are -> logits [N, K] whose softmax the probabilities
+        are."""
+        kind = self.config.outputs
+        if output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1):
+            # One sigmoid output z: the softmax of (0, z) gives the same two probabilities. A probability that was
+            # rounded to 0 or 1 is as sure as the last one before it.
+            z = output.reshape(-1, 1)
+            z = z.logit(eps=2**-24) if kind == "probabilities" else z
+            output = torch.cat([torch.zeros_like(z), z], dim=1)
+        elif kind == "sigmoid":
+            output = F.logsigmoid(output)
+        elif kind == "probabilities":
+            output = output.clamp(min=torch.finfo(output.dtype).tiny).log()
+        if output.ndim != 2 or output.shape[1] != len(self.config.class_names):
+            raise ClassifierError(
+                f"the classifier returned shape {tuple(output.shape)}; with class names "
+                f"{self.class_names} it must return [N, {len(self.config.class_names)}]"
+            )
+        return output
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        local_files_only: bool = False,
+    ) -> Classifier:
+        """Load a classifier alone: `Classifier.from_pretrained("me/stylex-leaves", subfolder="classifier")`.
+
+        Args:
+            source, revision, subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
+
+        Raises:
+            ModelError: naming the file, the key and the way out.
+        """
+        folder = fetch(
+            source,
+            revision=revision,
+            subfolder=subfolder,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return load_classifier(folder).to(device)
+
+    def config_dict(self) -> dict[str, Any]:
+        """What config.json holds. Logits go without saying, as in the folders that were written before `outputs`."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+        return {k: v for k, v in values.items() if (k, v) != ("outputs", "logits")}
+
+
+def wrap(
+    network: nn.Module | Callable[[Tensor], Any],
+    class_names: Sequence[str],
+    resolution: int,
+    *,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    temperature: float = 1.0,
+    outputs: Outputs = "logits",
+) -> Classifier:
+    """Any network or callable [N, 3, R, R] -> logits as a `Classifier`; the defaults are ImageNet's statistics.
+
+    A StylEx saves what it knows of a classifier wrapped like this, but not the classifier: whoever loads it has to give
+    the same one again. Built with `build`, it is saved with the model, and another machine can make the same network.
+    """
+    names = tuple(class_names)
+    return Classifier(
+        network,
+        ClassifierConfig(names, resolution, WRAPPED, "", None, tuple(mean), tuple(std), temperature, outputs),
+    )
+
+
+def build(config: ClassifierConfig) -> Classifier:
+    """The network that `config` names, with random weights.
+
+    Raises:
+        ClassifierError: if the library is unknown or not installed, or has no such architecture.
+    """
+    return Classifier(_network(config), config)
+
+
+def _network(config: ClassifierConfig) -> nn.Module:
+    arguments, classes = dict(config.arguments or {}), len(config.class_names)
+    if config.library != "stylex":
+        _check_arguments(arguments)
+    if config.library not in LIBRARIES:
+        raise ClassifierError(f"classifier library {config.library!r} is unknown; use one of {', '.join(LIBRARIES)}")
+    try:
+        if config.library == "stylex":
+            if config.architecture != "ConvNet" or set(arguments) - {"width", "blocks"}:
+                raise ClassifierError(
+                    f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; use ConvNet"
+                )
+            if not all(type(v) is int and 1 <= v <= 512 for v in arguments.values()):
+                raise ClassifierError(f"ConvNet's width and blocks are {arguments}; use whole numbers from 1 to 512")
+            return ConvNet(classes, **arguments)
+        if config.library == "torchvision":
+            from torchvision.models import get_model
+
+            return get_model(config.architecture, weights=None, num_classes=classes, **arguments)
+        if config.library == "timm":
+            import timm
+
+            if ":" in config.architecture:
+                # A name like hf-hub:… would make timm fetch somebody else's file.
+                raise ValueError("only an architecture of timm's own, without a source of weights, can be built")
+            return timm.create_model(config.architecture, pretrained=False, num_classes=classes, **arguments)
+        from transformers import AutoConfig, AutoModelForImageClassification
+
+        return AutoModelForImageClassification.from_config(
+            AutoConfig.for_model(config.architecture, num_labels=classes, **arguments), trust_remote_code=False
+        )
+    except ImportError as error:
+        raise ClassifierError(f"this classifier needs {config.library}: pip install {config.library}") from error
+    except ClassifierError:
+        raise
+    except Exception as error:
+        raise ClassifierError(
+            f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}"
+        ) from error
+
+
+def _check_arguments(value: Any) -> None:
+    """Refuse what would fetch something, or begin to count to a billion, however deep it is hidden."""
+    if isinstance(value, dict):
+        if found := next(filter(FETCHING.search, value), None):
+            raise ClassifierError(f"arguments has the key {found!r}; only what shapes the network may be there")
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            _check_arguments(part)
+    elif isinstance(value, (int, float)) and not -MAX_ARGUMENT <= value <= MAX_ARGUMENT:
+        raise ClassifierError(f"arguments has the number {value!r}; use at most {MAX_ARGUMENT}")
+
+
+class _Budget(TorchDispatchMode):
+    """Stops the building of a network that asks for far more tensors, or numbers in them, than its file holds."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        shapes = read_shapes(path).values()
+        # Beside its weights a network makes a few tensors to draw them with, and buffers that are not saved.
+        self.tensors = 1000 + 20 * len(shapes)
+        self.numbers = 2**24 + 4 * sum(map(math.prod, shapes))
+        self.broken = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if args and isinstance(args[0], (list, tuple)) and all(type(n) is int for n in args[0]):  # empty, zeros, rand …
+            self.tensors -= 1
+            self.numbers -= math.prod(args[0])
+            if self.tensors < 0 or self.numbers < 0:
+                self.broken = True
+                raise MemoryError("the network is much larger than the file of its weights")
+        return func(*args, **(kwargs or {}))
+
+
+def config_from_dict(values: dict[str, Any]) -> ClassifierConfig:
+    """Build from parsed JSON; unknown and missing keys are refused by name."""
+    known = ClassifierConfig.__dataclass_fields__
+    if unknown := sorted(set(values) - set(known)):
+        raise ClassifierError(f"unknown key {', '.join(unknown)}; known are {', '.join(known)}")
+    if missing := [n for n in ("class_names", "resolution") if n not in values]:
+        raise ClassifierError(f"missing key {', '.join(missing)}")
+    return ClassifierConfig(**values)
+
+
+def load_classifier(folder: str | Path) -> Classifier:
+    """Read a classifier from a folder with config.json and model.safetensors.
+
+    Raises:
+        ClassifierError, hub.ModelError: naming the file and what is wrong with it.
+    """
+    folder = Path(folder)
+    weights = folder / "model.safetensors"
+    try:
+        config = config_from_dict(read_json(folder / "config.json"))
+        # Shapes first, so that memory is taken only for a file that fits. Some architectures compute with numbers while
+        # they are built and cannot be sketched like this; what is really wrong with the others, `build` says. Nobody
+        # can check all arguments of other libraries one by one, but none makes them build more than the file holds.
+        bounds = nullcontext() if config.library == "stylex" else _Budget(weights)
+        try:
+            with bounds, torch.device("meta"):
+                sketch = _network(config)
+        except Exception:
+            if isinstance(bounds, _Budget) and bounds.broken:
+                raise
+        else:
+            check_shapes(weights, shapes_of(sketch))
+        with bounds:
+            classifier = build(config)
+    except ClassifierError as error:
+        raise ModelError(f"{folder / 'config.json'}: {error}") from error
+    assert isinstance(classifier.network, nn.Module)
+    load_weights(classifier.network, weights)
+    return classifier
+
+
+def save_classifier(classifier: Classifier, folder: str | Path) -> None:
+    """Write config.json and model.safetensors.
+
+    Raises:
+        ClassifierError: for a wrapped callable, which no other machine could rebuild.
+    """
+    if not classifier.portable:
+        raise ClassifierError(
+            "this classifier is a wrapped callable, which cannot be saved; build it with stylex.build "
+            f"from one of {', '.join(LIBRARIES)} and load its weights into .network"
+        )
+    assert isinstance(classifier.network, nn.Module)
+    folder = Path(folder)
+    save_weights(classifier.network, folder / "model.safetensors")
+    write_json(folder / "config.json", classifier.config_dict())

@@ -1,0 +1,1 @@
+"""The networks with weights of ours, and the eye that is lent to them."""

@@ -1,0 +1,144 @@
+"""Mapping z -> w, affine layers latent -> s, synthesis s -> picture."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..stylespace import StyleSpace
+from .component import Component
+from .config import ModelConfig
+from .layers import GAIN, SLOPE, EqualLinear, ModulatedConv2d, activate, upsample
+
+Noise = Literal["const", "random", "none"]
+
+
+class Mapping(Component):
+    """z [N, Z] ~ N(0, I) -> w [N, D] (Karras et al. 2019, "A Style-Based Generator Architecture for GANs")."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
+        self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=0.01) for a, b in pairwise(widths))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        for layer in self.layers:
+            x = activate(layer(x))
+        return x
+
+
+class StyledLayer(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(in_channels, out_channels, 3, up=up)
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.randn(1, 1, resolution, resolution))
+        self.noise_const: Tensor
+
+    def forward(self, x: Tensor, s: Tensor, noise: Noise) -> Tensor:
+        y = self.conv.modulated(x, s)
+        # Demodulation, bias and the gain of the activation in one pass over the pixels.
+        scale = (self.conv.demodulation(s) * GAIN)[:, :, None, None].to(y.dtype)
+        x = torch.addcmul((self.bias * GAIN)[:, None, None].to(y.dtype), y, scale)
+        if noise != "none":
+            grain = torch.randn_like(y[:, :1]) if noise == "random" else self.noise_const.to(y.dtype)
+            x += grain * (self.noise_strength * GAIN).to(y.dtype)
+        return F.leaky_relu_(x, SLOPE)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to three channels, not demodulated."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(in_channels, 3, 1, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        return self.conv(x, s) + self.bias[:, None, None].to(x.dtype)
+
+
+class Synthesis(nn.Module):
+    """s [N, S] -> picture [N, 3, R, R], not clamped. With the noise off or constant it is a pure function of s."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.space = StyleSpace(config.channels)
+        self.const = nn.Parameter(torch.randn(1, config.channels[0], 4, 4))
+        layers = [StyledLayer(config.channels[0], config.channels[0], 4)]
+        for i, (below, here) in enumerate(zip(config.channels, config.channels[1:], strict=False)):
+            layers += [StyledLayer(below, here, 8 * 2**i, up=True), StyledLayer(here, here, 8 * 2**i)]
+        self.layers = nn.ModuleList(layers)
+        self.to_rgb = nn.ModuleList(ToRGB(c) for c in config.channels)
+
+    def forward(self, s: Tensor, noise: Noise = "const") -> Tensor:
+        parts = [s[:, layer.slice] for layer in self.space.layers]
+        conv, rgb = parts[: len(self.layers)], parts[len(self.layers) :]
+        x = self.const.expand(s.shape[0], -1, -1, -1)
+        x = self.layers[0](x, conv[0], noise)
+        picture = self.to_rgb[0](x, rgb[0])
+        for i in range(1, len(self.to_rgb)):
+            x = self.layers[2 * i - 1](x, conv[2 * i - 1], noise)
+            x = self.layers[2 * i](x, conv[2 * i], noise)
+            picture = upsample(picture) + self.to_rgb[i](x, rgb[i])
+        return picture.float()
+
+
+class Affine(nn.Module):
+    """latent [N, D+K] = w ⊕ probs -> every style coordinate s [N, S], one affine function each.
+
+    The columns of w and of the probabilities are scaled by their own fan-in, and the latter start at zero: a handful of
+    probabilities beside hundreds of w would otherwise need tens of thousands of steps to be heard, and until then
+    nothing but chance would tie a coordinate to the class.
+    """
+
+    def __init__(self, config: ModelConfig, size: int) -> None:
+        super().__init__()
+        self.w = EqualLinear(config.w_dim, size, bias=1.0)
+        self.class_weight = nn.Parameter(torch.zeros(size, config.num_classes))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        w, probs = latent.split([latent.shape[1] - self.class_weight.shape[1], self.class_weight.shape[1]], dim=1)
+        return self.w(w) + probs @ self.class_weight.t()
+
+
+class Generator(Component):
+    """latent [N, D+K] = w ⊕ probs -> s [N, S] -> picture [N, 3, R, R].
+
+    Lang et al. 2021 concatenate the classifier's probabilities to w.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.synthesis = Synthesis(config)
+        self.space = self.synthesis.space
+        self.affine = Affine(config, self.space.size)
+
+    def styles(self, latent: Tensor) -> Tensor:
+        """[N, D+K] -> [N, S], in fp32 whatever the surroundings: half precision would round the coordinates."""
+        with torch.autocast(latent.device.type, enabled=False):
+            return self.affine(latent.float())
+
+    def forward(self, latent: Tensor, mix: tuple[Tensor, Tensor] | None = None, noise: Noise = "random") -> Tensor:
+        """Picture of `latent`.
+
+        Args:
+            latent: [N, D+K].
+            mix: a second latent [N, D+K] and a mask [N, S]: the coordinates it marks are taken from the second one.
+            noise: "random" for training, "const" for explanations.
+
+        Returns:
+            [N, 3, R, R], not clamped.
+        """
+        s = self.styles(latent)
+        if mix is not None:
+            s = torch.where(mix[1], self.styles(mix[0]), s)
+        return self.synthesis(s, noise)

@@ -1,0 +1,1 @@
+"""Pictures in and out: reading them, and drawing what was found."""

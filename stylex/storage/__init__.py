@@ -1,0 +1,1 @@
+"""Model folders, their cards, and the Hub."""

@@ -1,0 +1,161 @@
+"""Options come from a file and then from the command line, and a mistyped one is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from stylex.networks.config import ConfigError, ModelConfig
+from train.options.command import parse
+from train.train import Options
+from train.train_classifier import Options as ClassifierOptions
+
+CONFIGS = Path(__file__).resolve().parents[3] / "train" / "configs"
+NEEDED = ["--data", "d", "--output", "o", "--classifier", "c"]
+
+
+def refused(args: list[str], capsys) -> str:
+    with pytest.raises(SystemExit) as caught:
+        parse(Options, "", args)
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("temperature", 0, "use a number above 0"),
+        ("total_kimg", 0, "use a number above 0"),
+        ("learning_rate", -1, "use 0 or more"),
+        ("class_swap", 3, "use a share from 0 to 1"),
+        ("swap_dropout", 5, "use a share from 0 to 1"),
+        ("report_pictures", 0, "use 1 or more"),
+        ("kl_weight", -0.1, "use 0 or more"),
+        ("warmup_kimg", float("nan"), "use 0 or more"),
+        ("swap_few", -2, "use 0 or more"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(option, value, says):
+    with pytest.raises(ConfigError, match=f"{option} is {value}; {says}"):
+        Options("d", "o", "c", **{option: value})
+
+
+def test_the_command_line_wins_over_the_file(tmp_path):
+    config = tmp_path / "a.yaml"
+    config.write_text("data: pictures\nbatch_size: 3\nflips: none\nchannels: [1, 2]\n")
+    o = parse(Options, "", ["--config", str(config), "--batch_size", "5", "--output", "o", "--classifier", "c"])
+    assert (o.data, o.batch_size, o.flips, o.channels) == ("pictures", 5, "none", [1, 2])
+    assert o.seed == 0
+
+
+def test_every_option_can_be_given_on_the_command_line():
+    values = {"channels": "[8, 8]", "trunk_channels": "[8, 8]", "w_dim": "4", "init_from": "m", "flips": "none"}
+    values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
+    values |= {"push_to_hub": "false", "hub_private_repo": "true", "dry_run": "true", "compile": "true"}
+    values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
+    values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
+    for field in dataclasses.fields(Options):
+        value = values.get(field.name, "1" if field.type in ("int", "float") else "text")
+        o = parse(Options, "", [*NEEDED, f"--{field.name}", value])
+        assert getattr(o, field.name) == yaml.safe_load(value)
+
+
+def test_the_name_of_a_yes_or_no_alone_is_a_yes():
+    push = ["--hub_model_id", "me/mine"]
+    assert parse(Options, "", [*NEEDED, "--push_to_hub", *push]).push_to_hub is True
+    assert parse(Options, "", [*NEEDED, *push, "--push_to_hub"]).push_to_hub is True
+    assert parse(Options, "", [*NEEDED, "--push_to_hub", "false", *push]).push_to_hub is False
+    assert parse(Options, "", [*NEEDED, "--push_to_hub=true", *push]).push_to_hub is True
+
+
+@pytest.mark.parametrize(("given", "expected"), [("0.3", 0.3), ("0", 0.0), ("1", 1.0), ("ada", "ada")])
+def test_the_augmentation_is_a_share_or_adapts(given, expected):
+    assert parse(Options, "", [*NEEDED, "--augment", given]).augment == expected
+
+
+def test_an_augmentation_of_more_than_all_pictures_is_refused():
+    with pytest.raises(ConfigError, match=r"augment is 30\.0; use a share from 0 to 1, or ada"):
+        parse(Options, "", [*NEEDED, "--augment", "30"])
+
+
+def test_a_push_needs_the_name_of_a_repository():
+    with pytest.raises(ConfigError, match="push_to_hub needs hub_model_id, such as me/stylex-mine; it is None"):
+        parse(Options, "", [*NEEDED, "--push_to_hub"])
+
+
+def test_every_option_is_explained(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(Options, "", ["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for field in dataclasses.fields(Options):
+        text = said.split(f"--{field.name} ", 1)[1].split("\n  --", 1)[0]
+        assert len(text.split()) > 4, field.name
+
+
+@pytest.mark.parametrize("script", [Options, ClassifierOptions])
+def test_the_docstring_names_every_option_and_no_other(script):
+    lines = script.__doc__.split("Args:")[1].splitlines()
+    named = [line.split(":")[0].strip() for line in lines if line.startswith("        ") and line[8] != " "]
+    assert named == [field.name for field in dataclasses.fields(script)]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [*NEEDED, "--learnin_rate", "1"],
+        [*NEEDED, "--batch_size", "many"],
+        [*NEEDED, "--flips", "vertical"],
+        [*NEEDED, "--perceptual", "vgg"],
+        [*NEEDED, "--channels", "wide"],
+        [*NEEDED, "--augment", "adda"],
+        NEEDED[:4],
+        [*NEEDED, "--config", "no-such-file.yaml"],
+    ],
+)
+def test_a_mistyped_option_is_refused(args, capsys):
+    said = refused(args, capsys)
+    wrong = next((a for a in args[6:] if a.startswith("--")), "--classifier").removeprefix("--")
+    assert wrong in said
+
+
+def test_a_mistyped_option_in_the_file_is_refused(tmp_path, capsys):
+    config = tmp_path / "a.yaml"
+    config.write_text("learnin_rate: 1\n")
+    assert "learnin_rate" in refused(["--config", str(config), *NEEDED], capsys)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_configurations_that_ship_are_accepted(path):
+    script = ClassifierOptions if path.stem.endswith("classifier") else Options
+    # The recipes are for anybody's pictures; a file that says which ones may stand behind them.
+    needed = NEEDED if path.stem in ("laptop", "more") else []
+    o = parse(script, "", ["--config", str(path), *needed])
+    for name, value in yaml.safe_load(path.read_text()).items():
+        assert getattr(o, name) == value
+    assert not Path(o.data).is_absolute()
+
+
+def test_auto_precision_is_decided_by_the_machine(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for has_bf16, expected in ((True, "bf16"), (False, "no")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has_bf16=has_bf16: has_bf16)
+        assert Options("d", "o", "c").mixed_precision == expected
+    assert Options("d", "o", "c", mixed_precision="no").mixed_precision == "no"
+
+
+def test_a_schedule_that_never_trains_the_encoder_is_refused():
+    with pytest.raises(ConfigError, match="random_path_every is below 2; then the encoder would never be trained"):
+        Options("d", "o", "c", random_path_every=1)
+
+
+def test_channels_replace_those_of_the_preset():
+    o = Options("d", "o", "c", resolution=32, channels=[4, 5, 6, 7], w_dim=9)
+    config = o.model_config(3)
+    assert config == ModelConfig.preset(32, 3, channels=[4, 5, 6, 7], w_dim=9)
+    with pytest.raises(ConfigError, match="no preset for 48 px"):
+        Options("d", "o", "c", resolution=48).model_config(2)

@@ -1,0 +1,1 @@
+"""From folders, tables, zips and datasets to pictures."""

@@ -1,0 +1,330 @@
+"""Where pictures are: class folders, one flat folder, a table of labels, a zip of any of these, a dataset of the Hub.
+
+A `Source` says which pictures there are. None of them is read before somebody asks for it, and nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from stylex.pictures.images import MAX_BYTES, SUFFIXES, ImageError, ImageSource, list_images
+
+HUB = "hf://datasets/"
+TABLE = "labels.csv"
+DRIVE = re.compile(r"[A-Za-z]:")
+# Names of parts of a data set: a folder of them is no folder of classes.
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+# Pictures are compressed already: what unpacks to so many times the archive is none of them.
+MAX_GROWTH = 100
+SMALL_ZIP = 100_000_000
+MAX_FILES = 5_000_000
+SHOWN_ROWS, MAX_SHOWN = 5, 100  # bad rows in a message, characters of what a file says
+
+
+class DataError(ValueError):
+    """Pictures that cannot be used; the message says what was found and what is needed."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture that has not been read.
+
+    Attributes:
+        name: unique in its source, with slashes; its last part alone decides on which side of the split it is.
+        label: number of its class; None if nobody said.
+        size: of the file, in bytes.
+        read: gives what `stylex.pictures.images.load_image` opens; raises `ImageError`.
+    """
+
+    name: str
+    label: int | None
+    size: int
+    read: Callable[[], ImageSource]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures, and their classes if they have labels: all of them or none.
+
+    Attributes:
+        place: where they are, as the user called it.
+        class_names: sorted, or as numbered by the dataset or asked for; None without labels.
+    """
+
+    place: str
+    pictures: list[Picture]
+    class_names: list[str] | None
+
+
+def find_pictures(data: str | Path, class_names: Sequence[str] | None = None) -> Source:
+    """The pictures of `data`, unread.
+
+    Args:
+        data: a folder with one sub-folder for each class; a folder of pictures without labels; a folder with a table
+            `TABLE` of its pictures (see `from_table`), or the table itself; a zip of any of these; or a dataset of the
+            Hub, see `hub_dataset.from_hub`.
+        class_names: the classes that have to be there if there are labels, which are numbered in this order.
+
+    Raises:
+        DataError: if there are no pictures, fewer than two classes, or other ones than `class_names`.
+    """
+    try:
+        source = _found(data)
+    except OSError as error:
+        raise DataError(f"{error.filename or data} cannot be read ({error.strerror}); check its permissions") from None
+    if not source.pictures:
+        raise DataError(f"{source.place} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return in_order(source, class_names) if class_names is not None else source
+
+
+def _found(data: str | Path) -> Source:
+    path = Path(data)
+    if str(data).startswith(HUB):
+        from train.data.hub_dataset import from_hub
+
+        return from_hub(str(data))
+    if path.is_dir():
+        return from_files(Folder(path))
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return from_table(Folder(path.parent), path.name)
+    if path.is_file():
+        return from_files(Zip(path))
+    raise DataError(
+        f"{data} does not exist; give a folder of pictures, with one sub-folder for each class if they have labels, a "
+        f"zip of one, or a dataset of the Hub such as {HUB}me/name"
+    )
+
+
+def in_order(source: Source, class_names: Sequence[str]) -> Source:
+    """The same pictures, their labels numbered as in `class_names`."""
+    if source.class_names is None:
+        return source
+    if set(source.class_names) != set(class_names):
+        raise DataError(
+            f"{source.place} has the classes {shown(source.class_names)}, the classifier {shown(class_names)}; they "
+            "must be the same, or the pictures have no labels (then the classifier's answers are the labels)"
+        )
+    number = [list(class_names).index(name) for name in source.class_names]
+    pictures = [replace(p, label=number[p.label]) for p in source.pictures if p.label is not None]
+    return replace(source, pictures=pictures, class_names=list(class_names))
+
+
+def shown(names: Sequence[str], most: int = 12) -> str:
+    """Names for a message."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# Files.
+
+
+class Files(Protocol):
+    """A tree of files: a folder, or the inside of a zip. Names are relative, with slashes."""
+
+    place: str
+
+    def pictures(self) -> list[str]:
+        """All that are pictures by their suffix, in order; what is hidden is skipped."""
+
+    def tables(self) -> list[str]:
+        """The CSV files at the top."""
+
+    def size(self, name: str) -> int | None:
+        """In bytes; None if there is no such file."""
+
+    def read(self, name: str) -> ImageSource:
+        """What `load_image` opens."""
+
+    def text(self, name: str) -> str:
+        """A whole text."""
+
+
+class Folder:
+    """A folder on this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.place = root, str(root)
+
+    def pictures(self) -> list[str]:
+        # A class folder may be a link to one elsewhere, which a search of the whole tree would not follow.
+        tops = sorted(p for p in self.root.iterdir() if not p.name.startswith("."))
+        loose = [p for p in tops if p.is_file() and p.suffix.lower() in SUFFIXES]
+        inside = [p for top in tops if top.is_dir() for p in list_images(top)]
+        return [p.relative_to(self.root).as_posix() for p in loose + inside]
+
+    def tables(self) -> list[str]:
+        found = (p.name for p in self.root.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
+        return sorted(name for name in found if not name.startswith("."))
+
+    def size(self, name: str) -> int | None:
+        path = self.root / name
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except OSError:  # a name that no file can have
+            return None
+
+    def read(self, name: str) -> ImageSource:
+        return self.root / name
+
+    def text(self, name: str) -> str:
+        return (self.root / name).read_text(encoding="utf-8-sig")
+
+
+class Zip:
+    """The inside of a zip, read where it lies. A single folder around everything is looked through.
+
+    Raises:
+        DataError: if it is no zip, encrypted, names a file outside of itself, or unpacks to far more than pictures do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        try:
+            self.archive = ZipFile(path)
+        except (BadZipFile, OSError, NotImplementedError, ValueError) as error:
+            raise DataError(f"{path} is neither a folder nor a zip that can be read ({error}); pack it again") from None
+        found: dict[PurePosixPath, ZipInfo] = {}
+        for info in self.archive.infolist():
+            name = PurePosixPath(info.filename.replace("\\", "/"))
+            if name.is_absolute() or ".." in name.parts or DRIVE.match(str(name)):
+                raise DataError(
+                    f"{path} holds {info.filename!r}, which leads out of it; pack it again, from the inside"
+                )
+            if name.parts and not info.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in name.parts):
+                found[name] = info
+        packed, size = path.stat().st_size, sum(info.file_size for info in found.values())
+        if len(found) > MAX_FILES or size > max(SMALL_ZIP, MAX_GROWTH * packed):
+            raise DataError(
+                f"{path} has {packed / 1e6:,.1f} MB and unpacks to {len(found):,} files of {size / 1e6:,.0f} MB, which "
+                "pictures do not; if you trust it, unpack it and give the folder"
+            )
+        if any(info.flag_bits & 1 for info in found.values()):
+            raise DataError(f"{path} is encrypted; unpack it and give the folder")
+        while found and len({name.parts[0] for name in found}) == 1 and all(len(name.parts) > 1 for name in found):
+            found = {name.relative_to(name.parts[0]): info for name, info in found.items()}
+        self.found = {str(name): found[name] for name in sorted(found)}
+
+    def pictures(self) -> list[str]:
+        names = [name for name in self.found if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        return sorted(names, key=lambda name: ("/" in name, PurePosixPath(name)))
+
+    def tables(self) -> list[str]:
+        return [name for name in self.found if "/" not in name and name.lower().endswith(".csv")]
+
+    def size(self, name: str) -> int | None:
+        return self.found[name].file_size if name in self.found else None
+
+    def read(self, name: str) -> ImageSource:
+        try:
+            with self.archive.open(self.found[name]) as file:
+                return file.read(MAX_BYTES + 1)
+        except Exception as error:  # unpackers fail on bad files with almost any exception
+            raise ImageError(f"{name} of {self.place} cannot be unpacked ({error}); pack it again") from None
+
+    def text(self, name: str) -> str:
+        data = self.read(name)
+        assert isinstance(data, bytes)
+        if len(data) > MAX_BYTES:
+            raise OSError(f"more than {MAX_BYTES // 10**6} MB")
+        return data.decode("utf-8-sig")
+
+
+def from_files(files: Files) -> Source:
+    """A table, class folders or a flat folder, whichever it is."""
+    tables, names = files.tables(), files.pictures()
+    tops = sorted({name.split("/")[0] for name in names if "/" in name})
+    if TABLE in tables:
+        return from_table(files, TABLE)
+    if len(tops) >= 2:
+        return from_class_folders(files, names, tops)
+    if tables:
+        if len(tables) > 1:
+            raise DataError(f"{files.place} holds {shown(tables)}; name the one with the labels {TABLE}")
+        return from_table(files, tables[0])
+    if tops:
+        loose = "pictures and " if len(names) > sum("/" in name for name in names) else ""
+        raise DataError(
+            f"{files.place} holds {loose}one class ({tops[0]}); with labels it needs at least two sub-folders of "
+            f"pictures, one for each class, and without labels none: give {Path(files.place) / tops[0]} itself"
+        )
+    return Source(files.place, [_picture(files, name, None) for name in names], None)
+
+
+def from_class_folders(files: Files, names: Iterable[str], tops: list[str]) -> Source:
+    """One sub-folder for each class; pictures beside them have none and are left out."""
+    if set(map(str.lower, tops)) <= PARTS:
+        raise DataError(
+            f"{files.place} holds {shown(tops)}, which are parts of a data set and no classes; give one of them, such "
+            f"as {Path(files.place) / tops[0]}"
+        )
+    number = {top: k for k, top in enumerate(tops)}
+    inside = [name for name in names if "/" in name]
+    pictures = [_picture(files, name, number[name.split("/")[0]]) for name in inside]
+    return Source(files.place, pictures, tops)
+
+
+def from_table(files: Files, table: str) -> Source:
+    """Pictures named by a CSV file: UTF-8, commas, a first line with the names of the columns.
+
+    The column `file` is a path from the folder of the table. The column `label` is the name of a class; without it the
+    pictures have no labels. Other columns say nothing here.
+
+    Raises:
+        DataError: naming the first bad rows: no such file, a path that leads out of the folder, a file named twice, no
+            label, too many columns.
+    """
+    where = str(Path(files.place) / table)
+    try:
+        reader = csv.DictReader(io.StringIO(files.text(table), newline=""), skipinitialspace=True, strict=True)
+        columns = [name.strip() for name in reader.fieldnames or []]
+        if columns.count("file") != 1 or columns.count("label") > 1:
+            came = f"the first line {','.join(columns)[:MAX_SHOWN]!r}" if columns else "nothing in it"
+            raise DataError(f"{where} has {came}; it must name the columns: file,label, or file without labels")
+        reader.fieldnames = columns
+        rows = [(reader.line_num, row) for row in reader]
+    except (csv.Error, UnicodeDecodeError, OSError, ImageError) as error:
+        raise DataError(f"{where} cannot be read as a CSV in UTF-8 ({error}); save it again") from None
+    if not rows:
+        raise DataError(f"{where} has a first line and no rows; give one row for each picture")
+    labelled = "label" in columns
+    bad: list[str] = []
+    named: dict[str, int] = {}
+    found: list[tuple[str, str, int]] = []
+    for line, row in rows:
+        file, label = (row["file"] or "").strip(), (row.get("label") or "").strip()
+        path = PurePosixPath(file.replace("\\", "/"))
+        size = None if path.is_absolute() or ".." in path.parts else files.size(str(path))
+        if None in row:
+            bad.append(f"line {line} has more columns than the first line")
+        elif size is None:
+            bad.append(f"line {line}: there is no file {file[:MAX_SHOWN]!r} in {files.place}")
+        elif labelled and not label:
+            bad.append(f"line {line}: {file} has no label")
+        elif str(path) in named:
+            bad.append(f"line {line}: {file} is in line {named[str(path)]} already")
+        else:
+            named[str(path)] = line
+            found.append((str(path), label, size))
+    if bad:
+        more = f"; and {len(bad) - SHOWN_ROWS} more" if len(bad) > SHOWN_ROWS else ""
+        raise DataError(
+            f"{where}: {len(bad)} of {len(rows)} rows {'is' if len(bad) == 1 else 'are'} wrong: "
+            f"{'; '.join(bad[:SHOWN_ROWS])}{more}"
+        )
+    names = sorted({label for _, label, _ in found}) if labelled else None
+    if names is not None and len(names) < 2:
+        raise DataError(f"{where} has one class ({names[0]}); give at least two, or leave the column label out")
+    number = {name: k for k, name in enumerate(names or [])}
+    pictures = [Picture(name, number.get(label), size, partial(files.read, name)) for name, label, size in found]
+    return Source(where, pictures, names)
+
+
+def _picture(files: Files, name: str, label: int | None) -> Picture:
+    return Picture(name, label, files.size(name) or 0, partial(files.read, name))

@@ -1,0 +1,1 @@
+"""The options of the scripts, and how they are read."""

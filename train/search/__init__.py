@@ -1,0 +1,1 @@
+"""What find_attributes.py decides and shows."""
