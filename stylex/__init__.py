@@ -16,7 +16,7 @@ from .classifiers.classifier import (
 from .explain import AttributeEdit, Explanation
 from .model import StylEx
 from .networks.config import ConfigError, ModelConfig
-from .networks.discriminator import Discriminator
+from .networks.discriminator import Discriminator, ProjectedDiscriminator
 from .networks.encoder import Encoder
 from .networks.generator import Generator, Mapping
 from .pictures.images import ImageError
@@ -41,6 +41,7 @@ __all__ = [
     "Mapping",
     "ModelConfig",
     "ModelError",
+    "ProjectedDiscriminator",
     "StylEx",
     "StyleSpace",
     "StyleStats",

@@ -22,6 +22,21 @@ def generator_nonsaturating(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+def discriminator_hinge(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """mean relu(1 - D(x)) + mean relu(1 + D(G)) for each head's scores [N, L], and the mean over heads.
+
+    Lim and Ye 2017, "Geometric GAN", as Sauer et al. 2021 use it; a mean, so that its size does not depend on how many
+    heads there are.
+    """
+    heads = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(heads).mean()
+
+
+def generator_hinge(fake: Sequence[Tensor]) -> Tensor:
+    """-mean D(G) for each head's scores [N, L], and the mean over heads."""
+    return torch.stack([-f.mean() for f in fake]).mean()
+
+
 def r1(scores: Tensor, x: Tensor) -> Tensor:
     """Mean over real pictures of |grad_x D(x)|^2.
 

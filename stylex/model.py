@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import __version__
+from . import __version__, networks
 from .attfind.edits import SingleEdits
 from .attfind.effects import REST, Attribute, Edits, EditsOf
 from .attfind.screening import Certificate
@@ -20,7 +20,6 @@ from .classifiers.classifier import Classifier, load_classifier, save_classifier
 from .metrics import changed_share
 from .networks.component import Component
 from .networks.config import ConfigError, ModelConfig
-from .networks.discriminator import Discriminator
 from .networks.encoder import Encoder
 from .networks.generator import Generator, Mapping
 from .pictures.images import ImageSource, to_tensor
@@ -41,18 +40,13 @@ from .stylespace import StyleSpace, StyleStats
 if TYPE_CHECKING:
     from .explain import Explanation, Strategy
 
-# Version 1 did not list the judge among the components; it was there if its folder was.
-FORMAT_VERSION = 2
-COMPONENTS: dict[str, type[Component]] = {
-    "generator": Generator,
-    "encoder": Encoder,
-    "mapping": Mapping,
-    "discriminator": Discriminator,
-}
+# Version 1 did not list the judge among the components; it was there if its folder was. Version 2 knew neither places
+# nor other discriminators.
+FORMAT_VERSION = 3
 CLASSIFIERS = ("classifier", "judge")
 REQUIRED = ("generator", "encoder", "classifier")
 # What a push takes away where the model no longer has it; samples and everything else in a repository stays.
-OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in (*COMPONENTS, *CLASSIFIERS)))
+OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in (*networks.NAMES, *CLASSIFIERS)))
 
 
 class StylEx:
@@ -62,7 +56,7 @@ class StylEx:
     the metrics ask. An explanation needs none of them. `certificate` says how much of an exhaustive search the one for
     the attributes kept, if it was screened and that was measured.
 
-    x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
+    x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+T+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
     `classify` for the probabilities of either picture. Nothing here changes a weight.
     """
 
@@ -74,7 +68,7 @@ class StylEx:
         generator: Generator | None = None,
         encoder: Encoder | None = None,
         mapping: Mapping | None = None,
-        discriminator: Discriminator | None = None,
+        discriminator: Component | None = None,
         judge: Classifier | None = None,
         stats: StyleStats | None = None,
         attributes: Iterable[Attribute] = (),
@@ -130,12 +124,12 @@ class StylEx:
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """x [N, 3, R, R] -> latent [N, D+K] = w ⊕ probs."""
+        """x [N, 3, R, R] -> latent [N, D+T+K] = w ⊕ probs, with places t between the two if the model has them."""
         return torch.cat([self.encoder(x), self.classify(x)], dim=1)
 
     @torch.no_grad()
     def styles(self, latent: Tensor) -> Tensor:
-        """latent [N, D+K] -> style coordinates s [N, S]."""
+        """latent [N, D+T+K] -> style coordinates s [N, S]."""
         return self.generator.styles(latent)
 
     @torch.no_grad()
@@ -260,7 +254,7 @@ class StylEx:
                 )
         if classifier is not None and parts["classifier"].portable:
             raise ModelError(f"{folder} holds its own classifier; leave the other one out")
-        for name, kind in COMPONENTS.items():
+        for name, kind in networks.kinds(config).items():
             if name in components:
                 parts[name] = kind.from_file(config, folder / name / "model.safetensors")
         space = parts["generator"].space
@@ -283,7 +277,7 @@ class StylEx:
         A README.md is left as it is unless `card` is set; and one that somebody edited, unless `card` is edited, too.
         """
         folder = Path(folder)
-        parts = {n: getattr(self, n) for n in (*COMPONENTS, *CLASSIFIERS) if getattr(self, n) is not None}
+        parts = {n: getattr(self, n) for n in (*networks.NAMES, *CLASSIFIERS) if getattr(self, n) is not None}
         for name, part in parts.items():
             if name == "classifier" and not part.portable:
                 save_reference(part, folder / name)
@@ -370,7 +364,7 @@ def _read_config(path: Path) -> tuple[ModelConfig, list[str]]:
         config = ModelConfig.from_dict(values["model"])
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from None
-    known = (*COMPONENTS, *CLASSIFIERS)
+    known = (*networks.NAMES, *CLASSIFIERS)
     components = values.get("components")
     if version == 1:
         components = [name for name in known if name in REQUIRED or (path.parent / name).is_dir()]

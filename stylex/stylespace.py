@@ -1,7 +1,7 @@
 """StyleSpace: every style coordinate of the generator as one flat vector, and what it means to move one.
 
-Convolution coordinates come first, toRGB coordinates last. The order is computed from the generator's channels and
-never written down, so `locate` and `index` are right for every resolution.
+Convolution coordinates come first, then those of toRGB, and last the places of a generator that has them. The order is
+computed from the generator's channels and never written down, so `locate` and `index` are right for every resolution.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from enum import IntEnum
 
 import torch
 from torch import Tensor
+
+PLACES, SIDE = "places", 8  # name of the tail of s, and the side of its maps
 
 
 class Direction(IntEnum):
@@ -27,7 +29,7 @@ class Direction(IntEnum):
 
 @dataclass(frozen=True)
 class StyleLayer:
-    """A run of coordinates that scale the input channels of one layer."""
+    """A run of coordinates: what scales the input channels of one layer, or the map of places."""
 
     name: str
     resolution: int
@@ -40,15 +42,22 @@ class StyleLayer:
 
 
 class StyleSpace:
-    """Flat index <-> (layer, channel) for a generator with `channels` feature maps at 4x4, 8x8, ..."""
+    """Flat index <-> (layer, channel) for a generator with `channels` feature maps at 4x4, 8x8, ...
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    Of the `size` coordinates the first `num_conv` belong to convolutions and are searched; with those of toRGB they
+    are the `num_styles` that follow from w and the class; the rest are places, which come from the picture as they are.
+    """
+
+    def __init__(self, channels: Sequence[int], places: int = 0) -> None:
         sizes = [4 * 2**i for i in range(len(channels))]
         rows = [("4x4/conv", 4, channels[0])]
         for below, here, size in zip(channels, channels[1:], sizes[1:], strict=False):
             rows += [(f"{size}x{size}/conv0", size, below), (f"{size}x{size}/conv1", size, here)]
         self.num_conv = sum(c for _, _, c in rows)
         rows += [(f"{size}x{size}/torgb", size, c) for size, c in zip(sizes, channels, strict=True)]
+        self.num_styles = sum(c for _, _, c in rows)
+        if places:
+            rows.append((PLACES, SIDE, places * SIDE**2))
         self.layers: list[StyleLayer] = []
         self.size = 0
         for name, size, count in rows:

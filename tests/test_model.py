@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small import assert_same
 
-from stylex import StylEx
+from stylex import StylEx, networks
 from stylex.attfind.screening import Certificate
 from stylex.classifiers.classifier import Classifier, save_classifier, wrap
 from stylex.networks.config import ConfigError
@@ -399,10 +399,47 @@ def test_the_largest_allowed_network_is_refused_by_its_file_and_takes_no_memory(
     assert built == [True]
 
 
-@pytest.mark.parametrize("version", [0, 3, 10**9, "1", None, [1], True])
+@pytest.mark.parametrize("version", [0, 4, 10**9, "1", None, [1], True])
 def test_an_unknown_format_version_says_which_one_is_read(model_folder, version):
     edit_json(model_folder / "config.json", lambda c: c.__setitem__("format_version", version))
     assert f"config.json: format version {version!r}; this stylex" in refusal(model_folder)
+
+
+def test_a_folder_of_version_2_is_read_and_has_no_places(model_folder):
+    def older(config):
+        config["format_version"] = 2
+        del config["model"]["places"], config["model"]["discriminator"]
+
+    edit_json(model_folder / "config.json", older)
+    loaded = StylEx.from_pretrained(model_folder)
+    assert (loaded.config.places, loaded.config.discriminator) == (0, "stylegan2")
+
+
+@pytest.mark.parametrize("discriminator", ["stylegan2", "projected"])
+def test_a_model_with_places_comes_back_with_the_same_pictures(tiny_model, tmp_path, x, discriminator):
+    config = dataclasses.replace(tiny_model.config, places=2, discriminator=discriminator)
+    built = {name: kind(config) for name, kind in networks.kinds(config).items()}
+    model = StylEx(config, tiny_model.classifier, **built)
+    first = StylEx.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    again = StylEx.from_pretrained(first.save_pretrained(tmp_path / "again"))
+    assert first.config == config
+    s = first.styles(first.encode(x))
+    assert s.shape[1] == first.space.num_styles + 128
+    assert torch.equal(again.synthesize(again.styles(again.encode(x))), first.synthesize(s))
+    assert_same(again.discriminator.state_dict(), first.discriminator.state_dict())
+
+
+@pytest.mark.parametrize("name", ["synthesis.gates.0.weight", "where.weight"])
+def test_places_of_the_wrong_shape_or_not_finite_are_refused_by_name(tiny_model, tmp_path, name):
+    config = dataclasses.replace(tiny_model.config, places=2)
+    built = {n: kind(config) for n, kind in networks.kinds(config).items()}
+    folder = StylEx(config, tiny_model.classifier, **built).save_pretrained(tmp_path / "model")
+    path = folder / ("generator" if "gates" in name else "encoder") / "model.safetensors"
+    whole = load_file(path)
+    save_file({**whole, name: whole[name] * float("inf")}, path)
+    assert f"{name} holds numbers that are not finite" in refusal(folder)
+    save_file({**whole, name: whole[name][..., :1, :1].repeat(2, 1, 1, 1).contiguous()}, path)
+    assert f"weight {name} has shape" in refusal(folder)
 
 
 def test_a_folder_of_version_1_is_read(tiny_model, model_folder, x):
@@ -414,7 +451,7 @@ def test_a_folder_of_version_1_is_read(tiny_model, model_folder, x):
     assert loaded.judge is not None
     assert loaded.mapping is not None
     assert loaded.discriminator is None
-    assert json.loads((loaded.save_pretrained(model_folder) / "config.json").read_text())["format_version"] == 2
+    assert json.loads((loaded.save_pretrained(model_folder) / "config.json").read_text())["format_version"] == 3
     assert StylEx.from_pretrained(model_folder).judge is not None
 
 

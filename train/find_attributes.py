@@ -237,7 +237,7 @@ class Searched:
             while batch := list(islice(bar, ENCODED)):
                 x = to_float(torch.cat([x for _, x in batch])).to(model.device)
                 latent = model.encode(x)
-                says = latent[:, model.config.w_dim :].argmax(dim=1).tolist()
+                says = latent[:, model.config.code_dim :].argmax(dim=1).tolist()
                 names.extend(p.name for p, _ in batch)
                 labels.extend(k if p.label is None else p.label for (p, _), k in zip(batch, says, strict=True))
                 yield model.styles(latent).cpu()

@@ -22,18 +22,13 @@ import yaml
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stylex import losses
+from stylex import losses, networks
 from stylex.networks.config import ModelConfig
-from stylex.networks.discriminator import Discriminator
-from stylex.networks.encoder import Encoder
-from stylex.networks.generator import Generator, Mapping
 from train.options.command import parse
 
 # Pictures per process and step. A multiple of four, the group of the minibatch statistics: then two processes see the
 # same groups as one with twice the batch.
 BATCH_SIZE = {32: 16, 64: 16, 128: 16, 256: 16}
-
-NETWORKS = {"generator": Generator, "mapping": Mapping, "encoder": Encoder, "discriminator": Discriminator}
 
 
 def r1_weight(resolution: int) -> float:
@@ -57,7 +52,7 @@ class Size:
     def of(cls, config: ModelConfig) -> Size:
         """Counted on networks without memory."""
         with torch.device("meta"):
-            built: dict[str, Any] = {name: network(config) for name, network in NETWORKS.items()}
+            built: dict[str, Any] = {name: network(config) for name, network in networks.kinds(config).items()}
         space = built["generator"].space
         counts = {name: sum(p.numel() for p in network.parameters()) for name, network in built.items()}
         return cls(counts, space.num_conv, space.size)
@@ -96,19 +91,28 @@ class Memory:
         parameters = Size.of(config).parameters
         held = 4 * (4 * sum(parameters.values()) + sum(parameters.values()) - parameters["discriminator"])
         with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            generator, encoder, discriminator = Generator(config), Encoder(config), Discriminator(config)
+            built: dict[str, Any] = {name: network(config) for name, network in networks.kinds(config).items()}
+            generator, encoder, discriminator = built["generator"], built["encoder"], built["discriminator"]
             x = torch.rand(batch_size, 3, config.resolution, config.resolution)
             probs = torch.rand(batch_size, config.num_classes)
+            projected = config.discriminator == "projected"
             with counted() as drawing:
                 fake = generator(torch.cat([encoder(x), probs], dim=1))
             with counted() as telling_apart:
-                scores = [discriminator(torch.cat([x, fake.detach()]), torch.cat([probs, probs]), batches=2)]
-                if r1:
+                if projected:  # reads what the perceptual network, one of the judges, has seen
+                    maps = [torch.rand(2 * batch_size, *s) for s in discriminator.map_shapes(config.resolution)]
+                    scores = [discriminator(maps, torch.cat([probs, probs]))]
+                else:
+                    scores = [discriminator(torch.cat([x, fake.detach()]), torch.cat([probs, probs]), batches=2)]
+                if r1 and not projected:
                     real = x.clone().requires_grad_()
                     scores.append(losses.r1(discriminator(real, probs), real))
             discriminator.requires_grad_(False)
             with counted() as judging:
-                scores.append(discriminator(fake, probs))
+                if projected:
+                    scores.append(discriminator([m[:batch_size].requires_grad_() for m in maps], probs))
+                else:
+                    scores.append(discriminator(fake, probs))
                 shown = fake.clamp(-1, 1)
                 outputs = [judge(shown) for judge in judges]
         del scores, outputs

@@ -2,8 +2,9 @@
 
 What a change cannot reach is computed once per picture: what comes into each layer, what the layer makes of it, and the
 picture so far. Above the edited layer all edits share their styles, so modulation and demodulation go into the weights
-and a layer is one ordinary convolution for the whole batch. The edited layer is linear in its style up to the
-demodulation: a new value of coordinate j changes its output by a rank-one term, and the demodulation is done anew,
+and a layer is one ordinary convolution for the whole batch. Gates follow from the places alone, so they scale a layer's
+input x alike for all edits. The edited layer is linear in its style up to the demodulation: a new value of coordinate j
+changes its output by a rank-one term, and the demodulation is done anew,
 
     y' = y + (s'_j - s_j) (w_j * x_j)        d'_o = (Σ_i s'_i² Σ w_oi² + ε)^-1/2
 
@@ -31,7 +32,7 @@ class SingleEdits:
     """
 
     def __init__(self, synthesis: Synthesis) -> None:
-        self.space, self.const = synthesis.space, synthesis.const.detach()
+        self.synthesis, self.space, self.const = synthesis, synthesis.space, synthesis.const.detach()
         with torch.no_grad():
             self.layers = [_Layer(layer) for layer in synthesis.layers if isinstance(layer, StyledLayer)]
             rgbs = [rgb for rgb in synthesis.to_rgb if isinstance(rgb, ToRGB)]
@@ -58,23 +59,27 @@ class EditsOfOne:
 
     def __init__(self, edits: SingleEdits, s: Tensor) -> None:
         self.edits = edits
-        styles = [s[:, layer.slice] for layer in edits.space.layers]
-        conv, rgb = styles[: len(edits.layers)], styles[len(edits.layers) :]
+        conv, rgb, t = edits.synthesis.parts(s)
         self.styles = conv
+        self.gates = [gate(t) for gate in edits.synthesis.gates]  # alike for all edits, for none moves a place
         self.weights = [layer.baked(style) for layer, style in zip(edits.layers, conv, strict=True)]
         self.rgb_weights = [w * style[:, :, None, None] for (w, _), style in zip(edits.rgb, rgb, strict=True)]
-        self.inputs: list[Tensor] = []  # of each layer [1, in, H, W], not modulated
+        self.inputs: list[Tensor] = []  # of each layer [1, in, H, W], gated and not modulated
         self.linear: list[Tensor] = []  # each layer's output before demodulation, as `_Layer.rows`
         self.below: list[Tensor | None] = []  # the picture [1, 3, H, W] under each toRGB
         x: Tensor = edits.const
         picture: Tensor | None = None
         for n, layer in enumerate(edits.layers):
+            x = self._gated(n, x)
             self.inputs.append(x)
             self.linear.append(layer.rows(x, conv[n]))
             x = layer(x, self.weights[n])
             if n % 2 == 0:
                 self.below.append(None if picture is None else upsample(picture))
                 picture = self._rgb(n // 2, x, self.below[-1])
+
+    def _gated(self, n: int, x: Tensor) -> Tensor:
+        return x * self.gates[n] if n < len(self.gates) else x
 
     def _rgb(self, level: int, x: Tensor, below: Tensor | None) -> Tensor:
         own = F.conv2d(x, self.rgb_weights[level], self.edits.rgb[level][1])
@@ -90,7 +95,7 @@ class EditsOfOne:
         picture: Tensor | None = None
         for n in range(first, len(self.edits.layers)):
             if n > first:
-                x = self.edits.layers[n](x, self.weights[n])
+                x = self.edits.layers[n](self._gated(n, x), self.weights[n])
             if n % 2 == 0:
                 below = self.below[n // 2] if picture is None else upsample(picture)
                 picture = self._rgb(n // 2, x, below)

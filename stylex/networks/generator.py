@@ -1,4 +1,4 @@
-"""Mapping z -> w, affine layers latent -> s, synthesis s -> picture."""
+"""Mapping z -> w and places, affine layers latent -> s, synthesis s -> picture."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..stylespace import StyleSpace
+from ..stylespace import SIDE, StyleSpace
 from .component import Component
 from .config import ModelConfig
 from .layers import GAIN, SLOPE, EqualLinear, ModulatedConv2d, activate, upsample
+from .places import WIDEST_INPUT, Gate
 
 Noise = Literal["const", "random", "none"]
 
 
+def split_latent(latent: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """latent [N, D+T+K] -> w [N, D], places t [N, T], probabilities [N, K]."""
+    w, t, probs = latent.split([config.w_dim, config.place_dim, config.num_classes], dim=1)
+    return w, t, probs
+
+
 class Mapping(Component):
-    """z [N, Z] ~ N(0, I) -> w [N, D] (Karras et al. 2019, "A Style-Based Generator Architecture for GANs")."""
+    """z [N, Z] ~ N(0, I) -> w ⊕ t [N, D+T], as the encoder's.
+
+    Karras et al. 2019, "A Style-Based Generator Architecture for GANs"; places are its last layer's, too.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
+        widths = [config.z_dim] + [config.w_dim] * (config.mapping_layers - 1) + [config.code_dim]
         self.layers = nn.ModuleList(EqualLinear(a, b, lr_mul=0.01) for a, b in pairwise(widths))
 
     def forward(self, z: Tensor) -> Tensor:
         x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             x = activate(layer(x))
-        return x
+        w, t = self.layers[-1](x).tensor_split([self.config.w_dim], dim=1)
+        return torch.cat([activate(w), t.tanh()], dim=1)
 
 
 class StyledLayer(nn.Module):
@@ -71,29 +82,44 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.space = StyleSpace(config.channels)
+        self.space = StyleSpace(config.channels, config.places)
+        self.places = config.places
         self.const = nn.Parameter(torch.randn(1, config.channels[0], 4, 4))
         layers = [StyledLayer(config.channels[0], config.channels[0], 4)]
+        reads = [(config.channels[0], 4)]  # channels and side of each layer's input
         for i, (below, here) in enumerate(zip(config.channels, config.channels[1:], strict=False)):
             layers += [StyledLayer(below, here, 8 * 2**i, up=True), StyledLayer(here, here, 8 * 2**i)]
+            reads += [(below, 4 * 2**i), (here, 8 * 2**i)]
         self.layers = nn.ModuleList(layers)
         self.to_rgb = nn.ModuleList(ToRGB(c) for c in config.channels)
+        gated = [(c, side) for c, side in reads if config.places and side <= WIDEST_INPUT]
+        self.gates = nn.ModuleList(Gate(config.places, c, side) for c, side in gated)
 
     def forward(self, s: Tensor, noise: Noise = "const") -> Tensor:
-        parts = [s[:, layer.slice] for layer in self.space.layers]
-        conv, rgb = parts[: len(self.layers)], parts[len(self.layers) :]
+        conv, rgb, t = self.parts(s)
         x = self.const.expand(s.shape[0], -1, -1, -1)
-        x = self.layers[0](x, conv[0], noise)
+        x = self.layers[0](self.gated(0, x, t), conv[0], noise)
         picture = self.to_rgb[0](x, rgb[0])
         for i in range(1, len(self.to_rgb)):
-            x = self.layers[2 * i - 1](x, conv[2 * i - 1], noise)
-            x = self.layers[2 * i](x, conv[2 * i], noise)
+            x = self.layers[2 * i - 1](self.gated(2 * i - 1, x, t), conv[2 * i - 1], noise)
+            x = self.layers[2 * i](self.gated(2 * i, x, t), conv[2 * i], noise)
             picture = upsample(picture) + self.to_rgb[i](x, rgb[i])
         return picture.float()
 
+    def parts(self, s: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """s [N, S] -> the styles of each convolution, those of each toRGB, and the places t [N, P, 8, 8]."""
+        styles = [s[:, layer.slice] for layer in self.space.layers]
+        rest = len(self.layers)
+        t = s[:, self.space.num_styles :].reshape(len(s), self.places, SIDE, SIDE)
+        return styles[:rest], styles[rest : rest + len(self.to_rgb)], t
+
+    def gated(self, n: int, x: Tensor, t: Tensor) -> Tensor:
+        """The input x [N, C, H, W] of layer n, each channel louder where its gate is open."""
+        return x * self.gates[n](t).to(x.dtype) if n < len(self.gates) else x
+
 
 class Affine(nn.Module):
-    """latent [N, D+K] = w ⊕ probs -> every style coordinate s [N, S], one affine function each.
+    """w ⊕ probs [N, D+K] -> every style coordinate [N, S], one affine function each.
 
     The columns of w and of the probabilities are scaled by their own fan-in, and the latter start at zero: a handful of
     probabilities beside hundreds of w would otherwise need tens of thousands of steps to be heard, and until then
@@ -105,34 +131,35 @@ class Affine(nn.Module):
         self.w = EqualLinear(config.w_dim, size, bias=1.0)
         self.class_weight = nn.Parameter(torch.zeros(size, config.num_classes))
 
-    def forward(self, latent: Tensor) -> Tensor:
-        w, probs = latent.split([latent.shape[1] - self.class_weight.shape[1], self.class_weight.shape[1]], dim=1)
+    def forward(self, w: Tensor, probs: Tensor) -> Tensor:
         return self.w(w) + probs @ self.class_weight.t()
 
 
 class Generator(Component):
-    """latent [N, D+K] = w ⊕ probs -> s [N, S] -> picture [N, 3, R, R].
+    """latent [N, D+T+K] = w ⊕ t ⊕ probs -> s [N, S] -> picture [N, 3, R, R].
 
-    Lang et al. 2021 concatenate the classifier's probabilities to w.
+    Lang et al. 2021 concatenate the classifier's probabilities to w. Places t, if the model has them, stand between the
+    two and pass to the end of s unchanged.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.synthesis = Synthesis(config)
         self.space = self.synthesis.space
-        self.affine = Affine(config, self.space.size)
+        self.affine = Affine(config, self.space.num_styles)
 
     def styles(self, latent: Tensor) -> Tensor:
-        """[N, D+K] -> [N, S], in fp32 whatever the surroundings: half precision would round the coordinates."""
+        """[N, D+T+K] -> [N, S], in fp32 whatever the surroundings: half precision would round the coordinates."""
         with torch.autocast(latent.device.type, enabled=False):
-            return self.affine(latent.float())
+            w, t, probs = split_latent(latent.float(), self.config)
+            return torch.cat([self.affine(w, probs), t], dim=1)
 
     def forward(self, latent: Tensor, mix: tuple[Tensor, Tensor] | None = None, noise: Noise = "random") -> Tensor:
         """Picture of `latent`.
 
         Args:
-            latent: [N, D+K].
-            mix: a second latent [N, D+K] and a mask [N, S]: the coordinates it marks are taken from the second one.
+            latent: [N, D+T+K].
+            mix: a second latent [N, D+T+K] and a mask [N, S]: the coordinates it marks are taken from the second one.
             noise: "random" for training, "const" for explanations.
 
         Returns:

@@ -151,8 +151,12 @@ class Trunk(nn.Module):
         self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise(down))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.blocks[-1](self.to_8x8(x))
+
+    def to_8x8(self, x: Tensor) -> Tensor:
+        """All but the last level: [N, C', 8, 8], where it is still known where things are."""
         x = self.from_rgb(x)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
         return x
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_the_memory_is_weights_and_what_waits_for_the_backward_passes(config):
     assert Memory.of(config, 8, bf16=True).kept < eight.kept
     judge = nn.Conv2d(3, 64, 1)
     assert Memory.of(config, 8, r1=False, judges=(judge, judge)).kept >= Memory.of(config, 8, r1=False).kept
+
+
+@pytest.mark.parametrize("places", [0, 2])
+def test_places_and_the_projected_discriminator_are_counted_too(config, places):
+    changed = replace(config, places=places, discriminator="projected")
+    n = Size.of(changed).parameters
+    assert n["generator"] - Size.of(config).parameters["generator"] == places * 5 * 8  # one gate for each convolution
+    assert Memory.of(changed, 8).kept > 1.4 * Memory.of(changed, 4).kept
+    assert Memory.of(changed, 4, r1=True) == Memory.of(changed, 4, r1=False)  # it needs none
 
 
 def test_nothing_is_computed_and_nothing_stays_behind(config):
