@@ -30,15 +30,14 @@ from torch import Tensor, nn
 from ..storage.files import ModelError, load_tensors, read_json, save_tensors, write_json
 from .architectures import BUILDERS, from_library, needed
 from .classifier import WRAPPED, Classifier, ClassifierError, Outputs, config_from_dict, load_classifier, wrap
+from .foreign import own_copy
+from .trial import SAME_ANSWER, TRIAL_PICTURES, answers_of, tried
+from .trial import trial_pictures as trial_pictures
 
 Network = nn.Module | Callable[[Tensor], Any]
 
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
-TRIAL_PICTURES = 4
-# Two answers are the same if they differ by no more than this share of the largest logit: processors round differently.
-SAME_ANSWER = 0.05
-ROUNDING = 1e-3
 NOT_SHARED = (
     "the classifier of this model is a TorchScript file or a function, which a repository cannot hold, so nobody else "
     "could use the model; to share one, train with a classifier of torchvision, timm or transformers"
@@ -92,7 +91,9 @@ def adopt(
         elif given:
             raise ClassifierError(f"{name} returns a Classifier, which says itself what it is; leave the rest out")
         else:
-            classifier, outputs = network, network.config.outputs
+            theirs = own_copy(network)
+            assert isinstance(theirs, Classifier)
+            classifier, outputs = theirs, theirs.config.outputs
     return tried(classifier, name, outputs)
 
 
@@ -177,75 +178,6 @@ def from_function(name: str) -> Network:
             f"{name} returned {type(network).__name__}; it must return a network, or a function of pictures"
         )
     return network
-
-
-# A trial.
-
-
-def trial_pictures(resolution: int) -> Tensor:
-    """[4, 3, R, R] in [-1, 1]: waves in all colours, the same on every machine."""
-    line = torch.linspace(-3, 3, resolution)
-    waves = [
-        torch.sin((k + 1) * (line[:, None] * (c + 1) + line * (k - c))) for k in range(TRIAL_PICTURES) for c in range(3)
-    ]
-    return torch.stack(waves).view(TRIAL_PICTURES, 3, resolution, resolution)
-
-
-def answers_of(classifier: Classifier) -> Tensor:
-    """Its logits of the trial pictures, [4, K] on the CPU."""
-    x = trial_pictures(classifier.config.resolution).to(classifier.mean.device)
-    with torch.no_grad():
-        return classifier(x).cpu()
-
-
-def tried(classifier: Classifier, name: str, outputs: Outputs | None) -> Classifier:
-    """The same classifier, once it has shown that a generator can learn from it.
-
-    Args:
-        outputs: what somebody said they are; None if nobody did.
-
-    Raises:
-        ClassifierError: if it does not read pictures, returns other than finite logits for each class, or others the
-            second time, gives no gradient, or if its outputs do not look like what they are taken for.
-    """
-    classifier.float().cpu()
-    x = trial_pictures(classifier.config.resolution).requires_grad_()
-    try:
-        raw = classifier.outputs_of(x)
-        logits = classifier.to_logits(raw)
-    except ClassifierError as error:
-        raise ClassifierError(f"{name}: {error}") from None
-    except Exception as error:  # whatever a stranger's network does
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ClassifierError(f"{name} cannot read pictures {list(x.shape)} ({reason})") from error
-    if len(logits) != len(x):
-        raise ClassifierError(f"{name} returned {len(logits)} rows for {len(x)} pictures; it must return one for each")
-    if not torch.isfinite(raw).all():
-        raise ClassifierError(
-            f"{name} returned numbers that are not finite, for pictures in [-1, 1]; look at its weights"
-        )
-    with torch.no_grad():
-        again = classifier.outputs_of(x)
-    if not torch.allclose(again, raw, rtol=SAME_ANSWER, atol=SAME_ANSWER * float(raw.detach().abs().max())):
-        raise ClassifierError(f"{name} says another thing of the same pictures the second time; put it into eval mode")
-    if not (logits.requires_grad and torch.autograd.grad(logits.sum(), x, allow_unused=True)[0] is not None):
-        raise ClassifierError(
-            f"{name} gives no gradient, and the generator learns by it; compute in torch alone, and not under no_grad"
-        )
-    low, high = float(raw.detach().min()), float(raw.detach().max())
-    inside = low >= 0 and high <= 1 + ROUNDING
-    if classifier.config.outputs == "probabilities" and not inside:
-        raise ClassifierError(
-            f"{name} returned numbers from {low:.3g} to {high:.3g}, which are no probabilities; say what they are "
-            "with --classifier_outputs logits or sigmoid"
-        )
-    sums = raw.detach().reshape(len(x), -1).sum(dim=1)
-    if outputs is None and inside and (raw[0].numel() == 1 or ((sums - 1).abs() < ROUNDING).all()):
-        raise ClassifierError(
-            f"{name} returned numbers that look like probabilities, and was taken to return logits; say what they are "
-            "with --classifier_outputs probabilities, or logits if it is so"
-        )
-    return classifier
 
 
 # What a model folder keeps of a classifier that it cannot hold.

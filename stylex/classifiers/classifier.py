@@ -26,6 +26,7 @@ from ..storage.files import (
     write_json,
 )
 from ..storage.hub import fetch
+from .foreign import own_copy
 
 MAX_INPUT = 1024
 LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
@@ -141,17 +142,32 @@ class Classifier(nn.Module):
     """Frozen: always in eval mode, never trained, but gradients flow through it to the picture.
 
     Takes x [N, 3, H, W] in [-1, 1] of any size; resizes, normalises, and divides the logits by the temperature.
+
+    A network that is somebody's (`wrap`) is copied, and stays as it is for its owner; a function is not ours to copy.
+
+    Raises:
+        ClassifierError: if a network cannot be copied.
     """
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Any], config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
+        if config.library == WRAPPED and isinstance(network, nn.Module):
+            try:
+                network = own_copy(network)
+            except Exception as error:  # whatever keeps a stranger's network from being copied
+                reason = " ".join(str(error).split())[:100]
+                raise ClassifierError(
+                    f"this network cannot be copied ({reason}), and the original is its owner's; wrap a function of it "
+                    "instead, such as lambda x: network(x), with the network in eval mode"
+                ) from None
         self.network = network
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
-        self.to(memory_format=torch.channels_last)  # twice the speed on a CPU
+        if config.library == "stylex":
+            self.to(memory_format=torch.channels_last)  # twice the speed on a CPU
         self.requires_grad_(False)
         self.eval()
 
@@ -174,14 +190,17 @@ class Classifier(nn.Module):
             x = x.float()
             if x.shape[-2:] != (size, size):
                 x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-            output = self.network(((x + 1) / 2 - self.mean) / self.std)
+            x = ((x + 1) / 2 - self.mean) / self.std
+            # Networks that are not ours may look at memory as it lies (`view`), and were trained with it in this order.
+            output = self.network(x if self.config.library == "stylex" else x.contiguous())
         # A library may return an object with `.logits`, or a tuple that begins with them.
         output = getattr(output, "logits", output)
         if isinstance(output, (tuple, list)):
             output = output[0] if output else None
         if not isinstance(output, Tensor):
             raise ClassifierError(f"the classifier returned {type(output).__name__}; it must return logits [N, K]")
-        return output.float()
+        # Of one picture, what squeezes its outputs drops N as well.
+        return output.reshape(1, -1).float() if len(x) == 1 and output.ndim < 2 else output.float()
 
     def probs(self, x: Tensor) -> Tensor:
         return self(x).softmax(dim=1)
