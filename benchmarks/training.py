@@ -51,9 +51,10 @@ from torch.utils.flop_counter import flop_registry
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.networks.config import ModelConfig
 from train.data.pictures import to_float
-from train.engine import loop
+from train.engine import adversarial
+from train.engine import trainer as engine
 from train.options.command import parse
-from train.train import Options
+from train.options.training import Options
 
 Read = Callable[[], float]
 
@@ -76,7 +77,7 @@ class Timeline:
 
 
 @contextmanager
-def watched(trainer: loop.Trainer, timeline: Timeline) -> Iterator[None]:
+def watched(trainer: engine.Trainer, timeline: Timeline) -> Iterator[None]:
     """While it lasts, each part of `trainer.step` names itself on the timeline, forwards and backwards.
 
     Autograd runs the nodes of a module together, newest first, so a module's backward pass begins when the gradient of
@@ -128,14 +129,14 @@ def watched(trainer: loop.Trainer, timeline: Timeline) -> Iterator[None]:
         return part(kind, partial(plain_in_full, kind))(*args)
 
     plain_backward, plain_in_full = trainer.accelerator.backward, trainer.in_full
-    modules: dict[str, nn.Module] = {name: trainer.bare(name) for name in loop.NETWORKS}
+    modules: dict[str, nn.Module] = {name: trainer.bare(name) for name in engine.NETWORKS}
     modules |= {"classifier": trainer.classifier, "perceptual": trainer.features}
     changes = [(module, "forward", part(kind, module.forward)) for kind, module in modules.items()]
     changes += [(ema, "update", part("moving averages", ema.update)) for ema in trainer.ema.values()]
     changes += [(o, "step", part("optimisers", o.step)) for o in (trainer.optimizer_g, trainer.optimizer_d)]
     changes += [
-        (loop, "for_discriminator", part("augmentation", loop.for_discriminator)),
-        (loop, "flip", part("data", loop.flip)),
+        (adversarial, "for_discriminator", part("augmentation", adversarial.for_discriminator)),
+        (engine, "flip", part("data", engine.flip)),
         (trainer, "update_discriminator", scope("discriminator", trainer.update_discriminator)),
         (trainer, "regularize_paths", scope("path length", trainer.regularize_paths)),
         (trainer, "in_full", in_full),
@@ -225,7 +226,7 @@ class Runner:
         self.o = training_options(options, joint)
         torch.manual_seed(0)
         classifier = build(ClassifierConfig(("a", "b"), self.o.resolution))
-        self.trainer = loop.Trainer(self.o, classifier, None)
+        self.trainer = engine.Trainer(self.o, classifier, None)
         shape = (4 * self.o.batch_size, 3, self.o.resolution, self.o.resolution)
         self.pictures = torch.randint(256, shape, dtype=torch.uint8)
 
@@ -298,7 +299,7 @@ def measure(options: list[str], joint: bool, steps: int, rounds: int) -> dict[st
         "batch_size": o.batch_size,
         "steps": steps,
         "cycle": cycle,
-        "parameters": {name: sum(p.numel() for p in trainer.bare(name).parameters()) for name in loop.NETWORKS},
+        "parameters": {name: sum(p.numel() for p in trainer.bare(name).parameters()) for name in engine.NETWORKS},
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": str(precision).removeprefix("torch."),

@@ -1,6 +1,6 @@
 """The losses of training as pure functions: tensors in, one number out.
 
-Pictures are in [-1, 1]; the weights that go with these formulas live in `train/train.py`.
+Pictures are in [-1, 1]; the weights that go with these formulas live in `train/options/training.py`.
 """
 
 from __future__ import annotations

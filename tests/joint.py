@@ -17,8 +17,8 @@ from small import SMALL
 from torch import Tensor
 
 from stylex.classifiers.classifier import load_classifier
-from train.engine.loop import Trainer
-from train.train import Options
+from train.engine.trainer import Trainer
+from train.options.training import Options
 
 BATCH, STEPS, PROCESSES = 8, 8, 2
 

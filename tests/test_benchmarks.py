@@ -153,7 +153,9 @@ def test_a_training_step_is_timed_whole_and_in_parts(tmp_path, capsys):
 def test_compiled_networks_are_timed_in_turns_with_the_others(tmp_path, capsys, monkeypatch):
     """In this process, and traced only, which spares the C++ compiler."""
     training = load("training")
-    monkeypatch.setattr("train.engine.loop.compile_networks", lambda trainer: compile_networks(trainer, "eager"))
+    monkeypatch.setattr(
+        "train.engine.trainer.compile_networks", lambda networks, _: compile_networks(networks, "eager")
+    )
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     torch.compiler.reset()
     run = training.compiled_in_turns([*LITTLE_TRAINING, "--compile"], joint=True, rounds=1)

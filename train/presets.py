@@ -25,19 +25,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from stylex import losses, networks
 from stylex.networks.config import ModelConfig
 from train.options.command import parse
-
-# Pictures per process and step. A multiple of four, the group of the minibatch statistics: then two processes see the
-# same groups as one with twice the batch.
-BATCH_SIZE = {32: 16, 64: 16, 128: 16, 256: 16}
-
-
-def r1_weight(resolution: int) -> float:
-    """Gamma of R1: 1 up to 64 px, with which the bundled leaves were trained, and from there on in proportion to the
-    number of pixels (the rule of Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data").
-
-    Why: the same change of a picture, spread over four times as many pixels, has a quarter of the squared gradient.
-    """
-    return max(1.0, (resolution / 64) ** 2)
+from train.options.training import BATCH_SIZE, r1_weight
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from tqdm import tqdm
 from stylex.classifiers.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
 from train.data.pictures import DataError, Pictures, load_pictures, to_float
 from train.data.sources import TABLE, find_pictures
-from train.engine.augment import Flips, flip, jitter, zoom
+from train.engine.augment import flip, jitter, zoom
 from train.engine.device import device
+from train.options.choices import Flips
 from train.options.command import parse
 
 

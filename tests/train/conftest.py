@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stylex.classifiers.classifier import load_classifier
 from train.data.pictures import Pictures, load_pictures
-from train.engine.loop import Trainer
-from train.train import Options
+from train.engine.trainer import Trainer
+from train.options.training import Options
 
 
 @pytest.fixture(autouse=True)

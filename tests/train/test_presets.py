@@ -16,8 +16,8 @@ from stylex.networks.discriminator import Discriminator
 from stylex.networks.encoder import Encoder
 from stylex.networks.generator import Generator, Mapping
 from train import presets
-from train.presets import BATCH_SIZE, HEAD, Memory, Size, counted, r1_weight, row
-from train.train import Options
+from train.options.training import BATCH_SIZE, Options, r1_weight
+from train.presets import HEAD, Memory, Size, counted, row
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ from train import evaluate, find_attributes
 from train.data.pictures import DataError, load_pictures
 from train.engine import checkpoint
 from train.options.command import parse
-from train.train import Options, main
+from train.options.training import Options
+from train.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train" / "train.py"

@@ -8,12 +8,12 @@ does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Strength = float | Literal["ada"]
+from train.options.choices import Strength
 
 # Steps between two adjustments, as in the paper.
 EVERY = 4

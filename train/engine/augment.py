@@ -7,13 +7,12 @@ All functions are differentiable in the picture, so the discriminator's gradient
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Flips = Literal["none", "horizontal", "dihedral"]
+from train.options.choices import Flips
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:

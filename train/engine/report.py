@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from stylex import losses, metrics
-from stylex.networks.config import ConfigError
+from stylex.model import StylEx
 from stylex.networks.eye import EfficientNetLite0
 from stylex.pictures.images import to_pil_list
 from stylex.pictures.render import grid
 from train.engine.swap import swap_top
+from train.engine.tracker import track
+from train.engine.trainer import Trainer
 from train.engine.watch import check
 
-if TYPE_CHECKING:
-    from train.engine.loop import Trainer
-
-Tracker = Literal["none", "tensorboard", "trackio", "wandb"]
 SHEET_PICTURES = 12
 
 
@@ -52,15 +45,15 @@ class Reports:
         """
         trainer, now = self.trainer, time.monotonic()
         numbers = {f"train/{n}": float(v) for n, v in trainer.log.items()}
-        numbers |= {f"val/{n}": v for n, v in judge_run(trainer, self.x, self.embed).items()}
+        numbers |= {f"val/{n}": v for n, v in judge_run(trainer.model(), self.x, self.embed).items()}
         speed = (trainer.nimg - self.nimg) / (now - self.last + 1e-9)
         numbers |= {"images_per_second": speed, "minutes_left": self.minutes_left(speed, now)}
         check(trainer, numbers, self.run)
         # Measuring is no training: the next report's speed counts from here.
         self.last, self.nimg = time.monotonic(), trainer.nimg
-        picture = sheet(trainer, self.x[:SHEET_PICTURES])
+        picture = sheet(trainer.model(), self.x[:SHEET_PICTURES])
         row = {"nimg": trainer.nimg, "minutes": (now - self.start) / 60, **numbers}
-        track(trainer, numbers, picture)
+        track(trainer.accelerator, trainer.nimg, numbers, picture)
         with open(self.run / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         path = self.run / "sheets" / f"{trainer.nimg:09d}.png"
@@ -76,9 +69,8 @@ class Reports:
 
 
 @torch.no_grad()
-def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> dict[str, float]:
-    """How the averaged model does on held-out pictures x."""
-    model = trainer.model()
+def judge_run(model: StylEx, x: Tensor, embed: EfficientNetLite0 | None) -> dict[str, float]:
+    """How a model does on held-out pictures x."""
     latent = torch.cat([model.encode(part) for part in x.split(64)])
     x_rec = torch.cat([model.synthesize(model.styles(part)) for part in latent.split(64)])
     logits, logits_rec = model.logits(x), model.logits(x_rec)
@@ -89,8 +81,8 @@ def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> d
         # An encoder that says the same of every picture has none.
         "w_spread": float(w.std(dim=0, unbiased=False).mean()),
     }
-    if trainer.judge is not None:
-        numbers["second_agreement"] = float(metrics.agreement(trainer.judge(x), trainer.judge(x_rec)).float().mean())
+    if model.judge is not None:
+        numbers["second_agreement"] = float(metrics.agreement(model.judge(x), model.judge(x_rec)).float().mean())
     if embed is not None:
         numbers["retrieval"] = float(metrics.retrieval(embed.flat(x), embed.flat(x_rec)).float().mean())
     # Does the class follow the probabilities alone?
@@ -101,11 +93,9 @@ def judge_run(trainer: Trainer, x: Tensor, embed: EfficientNetLite0 | None) -> d
 
 
 @torch.no_grad()
-def sheet(trainer: Trainer, x: Tensor) -> Image.Image:
+def sheet(model: StylEx, x: Tensor) -> Image.Image:
     """Real, reconstruction, the same with the other class's probabilities, and random samples, side by side."""
-    model = trainer.model()
-    latent = model.encode(x)
-    k = trainer.config.num_classes
+    latent, k = model.encode(x), len(model.class_names)
     swapped = torch.cat([latent[:, :-k], swap_top(latent[:, -k:])], dim=1)
     rows = [
         x,
@@ -114,47 +104,3 @@ def sheet(trainer: Trainer, x: Tensor) -> Image.Image:
         model.synthesize(model.sample(latent[:, -k:])),
     ]
     return grid([to_pil_list(row) for row in rows], row_titles=["real", "reconstruction", "class swapped", "random"])
-
-
-# Trackers.
-
-
-def require_tracker(name: Tracker) -> None:
-    """
-    Raises:
-        ConfigError: if the tracker is not installed.
-    """
-    if name != "none" and importlib.util.find_spec(name) is None:
-        raise ConfigError(f"report_to is {name}, which is not installed; pip install {name}, or use --report_to none")
-
-
-def start_tracker(trainer: Trainer, run: Path) -> None:
-    """Begin a run named after its folder, in the project "stylex"; tensorboard's files lie in the run's folder."""
-    plain = {n: v if isinstance(v, (bool, int, float, str)) else str(v) for n, v in asdict(trainer.o).items()}
-    named: dict[str, dict[str, Any]] = {"trackio": {"name": run.name}, "wandb": {"name": run.name, "dir": str(run)}}
-    if trainer.o.report_to != "none":
-        trainer.accelerator.init_trackers("stylex", config=plain, init_kwargs=named)
-
-
-def track(trainer: Trainer, numbers: dict[str, float], picture: Image.Image | None = None) -> None:
-    """A tracker that fails, as one whose server is away, costs a warning and never the run."""
-    for tracker in trainer.accelerator.trackers:
-        try:
-            tracker.log(numbers, step=trainer.nimg)
-            if picture is None:
-                continue
-            if tracker.name == "tensorboard":
-                tracker.log_images({"sheet": np.asarray(picture)[None]}, step=trainer.nimg, dataformats="NHWC")
-            elif tracker.name == "wandb":
-                tracker.log_images({"sheet": [picture]}, step=trainer.nimg)
-            elif tracker.name == "trackio":
-                import trackio
-
-                tracker.log({"sheet": trackio.Image(picture)}, step=trainer.nimg)
-        except Exception as error:
-            print(f"warning: {tracker.name} failed ({type(error).__name__}: {error}).", file=sys.stderr)
-
-
-def finish_tracker(trainer: Trainer) -> None:
-    for tracker in trainer.accelerator.trackers:
-        tracker.finish()

@@ -8,15 +8,12 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 
 from train.engine import checkpoint
-
-if TYPE_CHECKING:
-    from train.engine.loop import Trainer
+from train.engine.trainer import Trainer
 
 # Below this share of its early value the spread of E(x) counts as collapsed.
 COLLAPSE = 0.1

@@ -15,7 +15,8 @@ from small import assert_same, command_line
 
 from train.engine import checkpoint
 from train.engine.compiled import compile_networks
-from train.engine.loop import NETWORKS, Trainer
+from train.engine.networks import NETWORKS
+from train.engine.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[3]
 # Every way in which a network is called comes within so many steps: both paths, mixing and not, swaps, E(G), R1, paths.
@@ -40,7 +41,7 @@ def gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
 def assert_compiled_trains_alike(make_trainer, x, backend: str, steps: int, **options) -> Trainer:
     """Every gradient of every step, at a learning rate of zero so that rounding cannot grow from step to step."""
     plain, compiled = (make_trainer(learning_rate=0.0, w_every=2, **options) for _ in range(2))
-    compile_networks(compiled, backend)
+    compiled.compile(backend)
     for step in range(steps):
         for trainer in (plain, compiled):
             trainer.step(x)
@@ -64,7 +65,9 @@ def test_traced_networks_have_the_same_gradients_and_are_traced_once_for_each_ki
 
 
 def test_a_compiled_run_and_one_that_is_not_go_on_from_each_other_s_checkpoints(make_trainer, x, run, monkeypatch):
-    monkeypatch.setattr("train.engine.loop.compile_networks", lambda trainer: compile_networks(trainer, "eager"))
+    monkeypatch.setattr(
+        "train.engine.trainer.compile_networks", lambda networks, _: compile_networks(networks, "eager")
+    )
     first = make_trainer(compile=True)
     assert first.bare("generator")._compiled_call_impl is not None
     first.step(x)
@@ -85,7 +88,7 @@ def test_a_compiled_run_and_one_that_is_not_go_on_from_each_other_s_checkpoints(
 
 def test_half_precision_is_traced_with_the_networks(make_trainer, x):
     trainer = make_trainer(mixed_precision="bf16")
-    compile_networks(trainer, "eager")
+    trainer.compile("eager")
     for _ in range(3):
         trainer.step(x)
     assert all(torch.isfinite(value) for value in trainer.log.values())

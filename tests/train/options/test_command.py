@@ -11,7 +11,7 @@ import yaml
 
 from stylex.networks.config import ConfigError, ModelConfig
 from train.options.command import parse
-from train.train import Options
+from train.options.training import Options
 from train.train_classifier import Options as ClassifierOptions
 
 CONFIGS = Path(__file__).resolve().parents[3] / "train" / "configs"
