@@ -26,8 +26,7 @@ from front.handlers import Handlers
 from front.models import Shelf, wishes
 from front.picture_file import picture_file
 from front.replies import KNOB_END, TOP_K
-from stylex import ModelError
-from stylex.explain import Strategy
+from stylex import ModelError, Strategy
 
 HERE = Path(__file__).parent
 FRONT = HERE / "front"

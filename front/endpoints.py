@@ -8,8 +8,8 @@ from typing import Any
 
 from front.models import Shelf
 from front.replies import KNOB_END, TOP_K, keep, keep_all, load, named, plainly
-from stylex import Direction, ModelError
-from stylex.explain import Strategy, resolve_target
+from stylex import Direction, ModelError, Strategy
+from stylex.explain import resolve_target
 from stylex.pictures.images import to_pil
 from stylex.stylespace import move_together
 

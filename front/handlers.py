@@ -18,8 +18,8 @@ from front.links import Link
 from front.models import Exhibit, Shelf
 from front.replies import TOP_K, keep, keep_all, keep_copies, load, named, plainly, sorry
 from front.survey import survey
-from stylex import Explanation
-from stylex.explain import Strategy, combine
+from stylex import Explanation, Strategy
+from stylex.explain import combine
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 from urllib.parse import urlencode
 
-from stylex import Direction
-from stylex.explain import Strategy
+from stylex import Direction, Strategy
 
 ATTRIBUTE = re.compile(r"(\d{1,7})-(up|down)")
 

@@ -1,7 +1,5 @@
 """StylEx: see what an image classifier looks at. Everything a user imports comes from here."""
 
-__version__ = "0.1.0"
-
 from .attfind.effects import Attribute, effect_table, subset
 from .attfind.selection import select_one_vs_rest, select_two_class
 from .classifiers.classifier import (
@@ -13,7 +11,7 @@ from .classifiers.classifier import (
     save_classifier,
     wrap,
 )
-from .explain import AttributeEdit, Explanation
+from .explanation import AttributeEdit, Explanation, Strategy
 from .model import StylEx
 from .networks.config import ConfigError, ModelConfig
 from .networks.discriminator import Discriminator, ProjectedDiscriminator
@@ -23,6 +21,7 @@ from .pictures.images import ImageError
 from .storage.files import ModelError
 from .storage.hub import HubError
 from .stylespace import Direction, StyleSpace, StyleStats, move, move_together
+from .version import __version__
 
 __all__ = [
     "Attribute",
@@ -42,9 +41,11 @@ __all__ = [
     "ModelConfig",
     "ModelError",
     "ProjectedDiscriminator",
+    "Strategy",
     "StylEx",
     "StyleSpace",
     "StyleStats",
+    "__version__",
     "build",
     "effect_table",
     "load_classifier",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import get_args
 
-from .explain import Strategy
+from .explanation import Strategy
 from .model import StylEx
 from .pictures.render import probability
 

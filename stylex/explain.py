@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import Protocol, get_args
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from . import metrics
-from .attfind.effects import effect_table, subset, subset_by_list, top_moves, towards
-from .pictures.images import ImageSource, load_image, to_pil, to_tensor
-from .pictures.render import captioned, change_map, flicker, grid, probability
+from .attfind.effects import Attribute, EditsOf, effect_table, subset, subset_by_list, top_moves, towards
+from .classifiers.classifier import Classifier
+from .explanation import AttributeEdit, Explanation, Strategy
+from .networks.generator import Generator
+from .pictures.images import ImageSource, load_image, to_pil
+from .pictures.render import probability
 from .storage.files import ModelError
-from .stylespace import Direction, move_together
+from .stylespace import Direction, StyleSpace, StyleStats, move_together
 
-if TYPE_CHECKING:
-    from .model import StylEx
-
-Strategy = Literal["independent", "subset", "list"]
 # Coordinates that the gradient proposes for one picture, beside the class-level attributes.
 SCREENED = 100
 # Pictures of 256 px that are drawn at once; each takes about 200 MB on its way through the generator.
@@ -35,139 +30,31 @@ EDITED = 32
 ROUNDING = 1e-4
 
 
-@dataclass(frozen=True)
-class AttributeEdit:
-    """One attribute of one picture, changed.
+class Explainable(Protocol):
+    """What an explanation asks of a model; `model.StylEx` says what each is, and is one."""
 
-    `image` is the picture with the change and `before` without it; the probabilities are the target's. With the
-    strategies "subset" and "list" each change comes on top of the ones before it.
-    """
-
-    index: int
-    layer: str
-    channel: int
-    direction: Direction
-    prob_before: float
-    prob_after: float
-    delta_logit: float
-    changed_share: float
-    before: Image.Image
-    image: Image.Image
-    name: str | None = None
+    generator: Generator
+    classifier: Classifier
+    stats: StyleStats | None
+    attributes: list[Attribute]
 
     @property
-    def delta(self) -> float:
-        """Change of the target's probability."""
-        return self.prob_after - self.prob_before
-
+    def class_names(self) -> list[str]: ...
     @property
-    def visible(self) -> bool:
-        """Whether a person can see the change (`metrics.VISIBLE_SHARE`)."""
-        return self.changed_share >= metrics.VISIBLE_SHARE
-
+    def resolution(self) -> int: ...
     @property
-    def title(self) -> str:
-        """The name a person gave, else the coordinate's place in StyleSpace."""
-        return self.name or f"{self.layer} · {self.channel} {'↑' if self.direction == Direction.UP else '↓'}"
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "index": self.index,
-            "layer": self.layer,
-            "channel": self.channel,
-            "direction": self.direction.name.lower(),
-            "name": self.name,
-            "prob_before": self.prob_before,
-            "prob_after": self.prob_after,
-            "delta": self.delta,
-            "delta_logit": self.delta_logit,
-            "changed_share": self.changed_share,
-        }
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What the classifier says of a picture, and what would change its mind.
-
-    An explanation is of the *reconstruction*: `probs` and `reconstruction_probs` show how far that can be trusted, and
-    `warnings` says it in words.
-    """
-
-    source: Image.Image
-    reconstruction: Image.Image
-    probs: dict[str, float]
-    reconstruction_probs: dict[str, float]
-    target: str
-    strategy: Strategy
-    shift: float
-    attributes: list[AttributeEdit]
-    warnings: list[str]
-    s: Tensor
-
-    @property
-    def predicted(self) -> str:
-        """The class of the photograph."""
-        return max(self.probs, key=self.probs.__getitem__)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "predicted": self.predicted,
-            "target": self.target,
-            "strategy": self.strategy,
-            "shift": self.shift,
-            "probs": self.probs,
-            "reconstruction_probs": self.reconstruction_probs,
-            "warnings": self.warnings,
-            "attributes": [a.to_dict() for a in self.attributes],
-        }
-
-    def caption(self, attribute: AttributeEdit) -> str:
-        return f"{self.target}  {probability(attribute.prob_before)} → {probability(attribute.prob_after)}"
-
-    def save(self, folder: str | Path) -> Path:
-        """Write everything into `folder`.
-
-        explanation.json, source.png, reconstruction.png, and for each attribute n: attribute-n.png (the picture with
-        it changed), attribute-n.gif and .webp (the flicker), attribute-n-map.png (where it changed); overview.png
-        shows all of it on one sheet.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("attribute-[0-9]*"):  # of an explanation that had more of them
-            old.unlink()
-        self.source.save(folder / "source.png")
-        self.reconstruction.save(folder / "reconstruction.png")
-        for n, attribute in enumerate(self.attributes, start=1):
-            attribute.image.save(folder / f"attribute-{n}.png")
-            captioned(change_map(attribute.before, attribute.image), attribute.title).save(
-                folder / f"attribute-{n}-map.png"
-            )
-            for suffix in (".gif", ".webp"):
-                flicker(
-                    attribute.before,
-                    attribute.image,
-                    folder / f"attribute-{n}{suffix}",
-                    caption=self.caption(attribute),
-                )
-        self.overview().save(folder / "overview.png")
-        (folder / "explanation.json").write_text(
-            json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        return folder
-
-    def overview(self) -> Image.Image:
-        """One sheet: the photograph and its reconstruction, then before, after and where, for each attribute."""
-        columns: list[list[Image.Image]] = [[self.source, self.reconstruction]]
-        titles = [f"{self.predicted} {probability(self.probs[self.predicted])}"]
-        for a in self.attributes:
-            columns.append([a.before, a.image, change_map(a.before, a.image)])
-            titles.append(f"{a.title}\n{self.caption(a)}")
-        rows = [[column[r] if r < len(column) else None for column in columns] for r in range(3)]
-        return grid(rows, column_titles=titles)
+    def space(self) -> StyleSpace: ...
+    def load_images(self, images: Iterable[ImageSource]) -> Tensor: ...
+    def encode(self, x: Tensor) -> Tensor: ...
+    def styles(self, latent: Tensor) -> Tensor: ...
+    def synthesize(self, s: Tensor) -> Tensor: ...
+    def logits(self, x: Tensor) -> Tensor: ...
+    def logits_of(self, s: Tensor) -> Tensor: ...
+    def edits_of(self, batch_size: int) -> EditsOf: ...
 
 
 def explain(
-    model: StylEx,
+    model: Explainable,
     image: ImageSource,
     target: str | int | None = None,
     top_k: int = 5,
@@ -202,7 +89,7 @@ def explain(
         raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
     if model.stats is None:
         raise ModelError("this model has no style statistics; run train/find_attributes.py on it first")
-    x = to_tensor([load_image(image)], model.resolution).to(model.device)
+    x = model.load_images([load_image(image)])
     logits = model.logits(x)[0]
     aim = resolve_target(model.class_names, logits, target)
     latent = model.encode(x)
@@ -252,7 +139,7 @@ def explain(
     )
 
 
-def at_once(model: StylEx) -> int:
+def at_once(model: Explainable) -> int:
     """How many pictures to draw together: `AT_ONCE` at 256 px, more of smaller ones, fewer of larger ones."""
     return min(256, max(1, AT_ONCE * 256**2 // model.resolution**2))
 
@@ -272,7 +159,7 @@ def resolve_target(class_names: list[str], logits: Tensor, target: str | int | N
     raise ValueError(f"there is no class {target!r}; this classifier knows {', '.join(class_names)}")
 
 
-def promise(model: StylEx, s: Tensor, target: int, shift: float = 1.0) -> Tensor:
+def promise(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> Tensor:
     """First-order guess of how far each move raises the target above the other classes: gradient times distance.
 
     s [N, S] -> [N, 2, M] over the conv coordinates. A guess, to choose what is worth moving; nothing is shown from it.
@@ -290,7 +177,7 @@ def promise(model: StylEx, s: Tensor, target: int, shift: float = 1.0) -> Tensor
     return torch.cat(parts)
 
 
-def propose(model: StylEx, s: Tensor, target: int, shift: float = 1.0) -> Tensor:
+def propose(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> Tensor:
     """Conv coordinates worth moving on s [1, S]: the class-level attributes towards the target, and those that promise
     most on this picture. [M] sorted, without doubles."""
     promised = promise(model, s, target, shift)[0].amax(dim=0)
@@ -300,7 +187,7 @@ def propose(model: StylEx, s: Tensor, target: int, shift: float = 1.0) -> Tensor
     return torch.cat([known, top]).unique()
 
 
-def combine(model: StylEx, s: Tensor, attributes: Sequence[AttributeEdit], amounts: Sequence[float]) -> Tensor:
+def combine(model: Explainable, s: Tensor, attributes: Sequence[AttributeEdit], amounts: Sequence[float]) -> Tensor:
     """Move several attributes at once, each as far as its knob says: s [1, S] -> [1, S].
 
     0 leaves an attribute alone, 1 takes it to the end of its range.
@@ -312,7 +199,7 @@ def combine(model: StylEx, s: Tensor, attributes: Sequence[AttributeEdit], amoun
 
 
 def _edits(
-    model: StylEx, moves: Sequence[tuple[int, Direction]], before: Tensor, after: Tensor, target: int
+    model: Explainable, moves: Sequence[tuple[int, Direction]], before: Tensor, after: Tensor, target: int
 ) -> list[AttributeEdit]:
     """Records of `moves`, from the styles before them, [M, S] or [1, S] for all, and after each, [M, S]."""
     if not moves:

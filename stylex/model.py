@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from . import __version__, networks
+from . import networks
 from .attfind.edits import SingleEdits
-from .attfind.effects import REST, Attribute, Edits, EditsOf
+from .attfind.effects import Attribute, Edits, EditsOf
 from .attfind.screening import Certificate
-from .classifiers.adopt import NOT_SHARED, Network, is_reference, load_reference, save_reference
-from .classifiers.classifier import Classifier, load_classifier, save_classifier
+from .classifiers.adopt import NOT_SHARED, Network
+from .classifiers.classifier import Classifier
+from .explain import explain
+from .explanation import Explanation, Strategy
+from .folder import CLASSIFIERS, OWN_FILES, read_model, write_model
 from .metrics import changed_share
 from .networks.component import Component
 from .networks.config import ConfigError, ModelConfig
 from .networks.encoder import Encoder
 from .networks.generator import Generator, Mapping
 from .pictures.images import ImageSource, to_tensor
-from .storage.card import addressed, model_card
-from .storage.files import (
-    ModelError,
-    is_sealed,
-    load_tensors,
-    read_json,
-    read_text,
-    save_tensors,
-    write_json,
-    write_text,
-)
+from .storage.card import Facts, addressed, model_card
+from .storage.files import ModelError, write_text
 from .storage.hub import fetch, push
 from .stylespace import StyleSpace, StyleStats
-
-if TYPE_CHECKING:
-    from .explain import Explanation, Strategy
-
-# Version 1 did not list the judge among the components; it was there if its folder was. Version 2 knew neither places
-# nor other discriminators.
-FORMAT_VERSION = 3
-CLASSIFIERS = ("classifier", "judge")
-REQUIRED = ("generator", "encoder", "classifier")
-# What a push takes away where the model no longer has it; samples and everything else in a repository stays.
-OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in (*networks.NAMES, *CLASSIFIERS)))
 
 
 class StylEx:
@@ -189,16 +170,16 @@ class StylEx:
         shift: float = 1.0,
     ) -> Explanation:
         """Why does the classifier not see `target` here, and what would change its mind? See `explain.explain`."""
-        from .explain import explain
-
         return explain(self, image, target=target, top_k=top_k, strategy=strategy, shift=shift)
 
     # Files.
 
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks and classifiers that it has, by name."""
+        return {n: part for n in (*networks.NAMES, *CLASSIFIERS) if (part := getattr(self, n)) is not None}
+
     def modules(self) -> list[nn.Module]:
-        parts: list[nn.Module | None] = [self.generator, self.encoder, self.mapping, self.discriminator]
-        parts += [self.classifier, self.judge]
-        return [m for m in parts if m is not None]
+        return list(self.parts().values())
 
     def to(self, device: str | torch.device) -> StylEx:
         self.device = torch.device(device)
@@ -239,34 +220,7 @@ class StylEx:
             cache_dir=cache_dir,
             local_files_only=local_files_only,
         )
-        path = folder / "config.json"
-        config, components = _read_config(path)
-        parts: dict[str, Any] = {}
-        for name in (n for n in CLASSIFIERS if n in components):
-            if name == "classifier" and is_reference(folder / name):
-                parts[name] = load_reference(folder / name, classifier)
-            else:
-                parts[name] = load_classifier(folder / name)
-            if len(names := parts[name].class_names) != config.num_classes:
-                raise ModelError(
-                    f"{path}: num_classes is {config.num_classes}, but {name}/config.json names "
-                    f"{len(names)} classes: {', '.join(names)}"
-                )
-        if classifier is not None and parts["classifier"].portable:
-            raise ModelError(f"{folder} holds its own classifier; leave the other one out")
-        for name, kind in networks.kinds(config).items():
-            if name in components:
-                parts[name] = kind.from_file(config, folder / name / "model.safetensors")
-        space = parts["generator"].space
-        card = folder / "README.md"
-        return cls(
-            config,
-            **parts,
-            stats=_read_stats(folder / "style_stats.safetensors", space),
-            attributes=read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
-            certificate=_read_certificate(folder / "attributes.json"),
-            card=read_text(card) if card.is_file() else None,
-        ).to(device)
+        return cls(**read_model(folder, classifier)).to(device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the folder that `from_pretrained` reads.
@@ -277,40 +231,19 @@ class StylEx:
         A README.md is left as it is unless `card` is set; and one that somebody edited, unless `card` is edited, too.
         """
         folder = Path(folder)
-        parts = {n: getattr(self, n) for n in (*networks.NAMES, *CLASSIFIERS) if getattr(self, n) is not None}
-        for name, part in parts.items():
-            if name == "classifier" and not part.portable:
-                save_reference(part, folder / name)
-            elif name in CLASSIFIERS:
-                save_classifier(part, folder / name)
-            else:
-                part.save_pretrained(folder / name)
-        if self.stats is not None:
-            fields = {f.name: getattr(self.stats, f.name) for f in dataclasses.fields(StyleStats)}
-            fields["count"] = torch.tensor(self.stats.count)
-            save_tensors(fields, folder / "style_stats.safetensors")
-        else:  # of the weights that were here before
-            (folder / "style_stats.safetensors").unlink(missing_ok=True)
-        found: dict[str, Any] = {"attributes": [a.to_dict() for a in self.attributes]}
-        if self.certificate is not None:
-            found["certificate"] = self.certificate.to_dict()
-        write_json(folder / "attributes.json", found)
-        card = folder / "README.md"
-        if self.card is not None and not (is_sealed(self.card) and card.is_file() and not is_sealed(read_text(card))):
-            write_text(card, self.card)
-        # Last, so that a folder with a config.json is a whole one.
-        write_json(
-            folder / "config.json",
-            {
-                "format_version": FORMAT_VERSION,
-                "model": self.config.to_dict(),
-                "class_names": self.class_names,
-                "value_range": [-1, 1],
-                "components": list(parts),
-                "versions": {"stylex": __version__, "torch": torch.__version__.split("+")[0]},
-            },
-        )
+        write_model(folder, self.config, self.parts(), self.stats, self.attributes, self.certificate, self.card)
         return folder
+
+    def facts(self) -> Facts:
+        """What `card.model_card` tells of it. Attributes that were searched on other weights are left out."""
+        return Facts(
+            class_names=self.class_names,
+            resolution=self.resolution,
+            classifier=self.classifier.config_dict(),
+            has_judge=self.judge is not None,
+            attributes=[a.to_dict() for a in self.attributes] if self.stats is not None else [],
+            certificate=None if self.certificate is None else self.certificate.to_dict(),
+        )
 
     def push_to_hub(
         self,
@@ -335,7 +268,7 @@ class StylEx:
             raise ModelError(NOT_SHARED)
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            card = addressed(self.card, repo_id) if self.card is not None else model_card(self, repo_id)
+            card = addressed(self.card, repo_id) if self.card is not None else model_card(self.facts(), repo_id)
             write_text(Path(folder) / "README.md", card)
             return push(
                 Path(folder),
@@ -347,75 +280,3 @@ class StylEx:
                 token=token,
                 remove=OWN_FILES,
             )
-
-
-def _read_config(path: Path) -> tuple[ModelConfig, list[str]]:
-    """The shapes and the names of the components that the config.json of a model names."""
-    values = read_json(path)
-    version = values.get("format_version")
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise ModelError(
-            f"{path}: format version {version!r}; this stylex reads 1 to {FORMAT_VERSION}. "
-            "A newer model needs a newer stylex: pip install --upgrade stylex-pytorch"
-        )
-    if not isinstance(values.get("model"), dict):
-        raise ModelError(f"{path}: key model is missing; it holds the shapes of the networks")
-    try:
-        config = ModelConfig.from_dict(values["model"])
-    except ConfigError as error:
-        raise ModelError(f"{path}: {error}") from None
-    known = (*networks.NAMES, *CLASSIFIERS)
-    components = values.get("components")
-    if version == 1:
-        components = [name for name in known if name in REQUIRED or (path.parent / name).is_dir()]
-    if not isinstance(components, list) or not all(isinstance(n, str) and n in known for n in components):
-        raise ModelError(f"{path}: components is {components!r}; use a list of {', '.join(known)}")
-    if missing := [name for name in REQUIRED if name not in components]:
-        raise ModelError(f"{path}: {missing[0]} is not among the components; no model can do without it")
-    return config, components
-
-
-def _read_stats(path: Path, space: StyleSpace) -> StyleStats | None:
-    if not path.exists():
-        return None
-    each = ("s_min", "s_max", "s_mean", "s_std")
-    tensors = load_tensors(path, {**dict.fromkeys(each, (space.size,)), "count": ()}, "statistic")
-    if tensors["count"].is_floating_point() or tensors["count"] < 1 or (tensors["s_min"] > tensors["s_max"]).any():
-        raise ModelError(f"{path}: these are no statistics of pictures; run train/find_attributes.py again")
-    return StyleStats(**{name: tensors[name] for name in each}, count=int(tensors["count"]))
-
-
-def read_attributes(path: Path, space: StyleSpace, class_names: list[str]) -> list[Attribute]:
-    """The attributes of a model folder; none if there is no such file.
-
-    Raises:
-        ModelError: naming the attribute and what is wrong with it.
-    """
-    if not path.exists():
-        return []
-    rows = read_json(path).get("attributes")
-    if not isinstance(rows, list):
-        raise ModelError(f"{path}: key attributes is missing; run train/find_attributes.py again")
-    attributes = []
-    for i, row in enumerate(rows):
-        try:
-            attribute = Attribute.from_dict(row)
-            if space.locate(attribute.index) != (attribute.layer, attribute.channel):
-                raise ValueError(
-                    f"coordinate {attribute.index} is not {attribute.layer} {attribute.channel} in this generator"
-                )
-            for name in {attribute.source, attribute.target} - {REST}:
-                if name not in class_names:
-                    raise ValueError(f"class {name!r} is not one of {', '.join(class_names)}")
-        except (ValueError, TypeError, IndexError) as error:
-            raise ModelError(f"{path}: attribute {i}: {error}") from None
-        attributes.append(attribute)
-    return attributes
-
-
-def _read_certificate(path: Path) -> Certificate | None:
-    values = read_json(path).get("certificate") if path.exists() else None
-    try:
-        return None if values is None else Certificate.from_dict(values)
-    except ValueError as error:
-        raise ModelError(f"{path}: certificate: {error}; run train/find_attributes.py again") from None

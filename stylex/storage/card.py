@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,6 @@ from .files import ModelError, is_sealed, seal
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
-
-    from ..attfind.screening import Certificate
-    from ..model import StylEx
 
 TEMPLATE = Path(__file__).with_name("card.md")
 TAGS = ["stylex", "stylegan2", "explainability", "counterfactual", "pytorch", "safetensors"]
@@ -44,8 +42,28 @@ RATES = [
 ]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells of a model: the names and numbers of its JSON files.
+
+    Attributes:
+        class_names, resolution: of its pictures.
+        classifier: classifier/config.json, how the explained network was built.
+        has_judge: whether a second, independent classifier lies beside it.
+        attributes: those of attributes.json, best first.
+        certificate: that of attributes.json, if the search was screened and checked.
+    """
+
+    class_names: Sequence[str]
+    resolution: int
+    classifier: Mapping[str, Any]
+    has_judge: bool = False
+    attributes: Sequence[Mapping[str, Any]] = ()
+    certificate: Mapping[str, Any] | None = None
+
+
 def model_card(
-    model: StylEx,
+    facts: Facts,
     repository: str,
     *,
     metrics: Mapping[str, Any] | None = None,
@@ -56,6 +74,7 @@ def model_card(
     """README.md of a model folder, sealed: see `files.seal`.
 
     Args:
+        facts: see `model.StylEx.facts`.
         repository: the folder or repository that a reader will load.
         metrics: what train/evaluate.py wrote about this model.
         training: what train/train.py wrote about how it was trained.
@@ -69,8 +88,8 @@ def model_card(
     from huggingface_hub import ModelCard
 
     front, title, intro, sections = read_about(about)
-    title = title or f"StylEx: {' or '.join(model.class_names[:5])}, {model.resolution} px"
-    classes = " or ".join(model.class_names[:2]) if len(model.class_names) == 2 else "one class or another"
+    title = title or f"StylEx: {' or '.join(facts.class_names[:5])}, {facts.resolution} px"
+    classes = " or ".join(facts.class_names[:2]) if len(facts.class_names) == 2 else "one class or another"
     try:
         card = ModelCard.from_template(
             metadata(front, title, metrics),
@@ -83,13 +102,13 @@ def model_card(
                 "coordinates that change the classifier's decision, and shows each change alone."
             ),
             repository=repository,
-            target=json.dumps(model.class_names[-1], ensure_ascii=False),
-            classifier=_classifier(model),
+            target=json.dumps(facts.class_names[-1], ensure_ascii=False),
+            classifier=_classifier(facts),
             data=sections.get("Data and licence")
             or "Not written down. Ask whoever trained this model, before you share what it makes.",
             training="\n\n".join(filter(None, [sections.get("Training"), _training(training)])),
             measured=_measured(metrics),
-            attributes=_attributes(model),
+            attributes=_attributes(facts),
             limits=sections.get("Limits", ""),
         )
     except (ValueError, TypeError) as error:
@@ -205,15 +224,15 @@ def _measured(metrics: Mapping[str, Any] | None) -> str:
     )
 
 
-def _classifier(model: StylEx) -> str:
-    c = model.classifier.config
-    names = ", ".join(model.class_names[:20]) + (" …" if len(model.class_names) > 20 else "")
-    arguments = ", ".join(f"{key}={value}" for key, value in (c.arguments or {}).items())
+def _classifier(facts: Facts) -> str:
+    c = facts.classifier
+    names = ", ".join(facts.class_names[:20]) + (" …" if len(facts.class_names) > 20 else "")
+    arguments = ", ".join(f"{key}={value}" for key, value in (c["arguments"] or {}).items())
     text = (
-        f"`{c.architecture}{f'({arguments})' if arguments else ''}` of {c.library}, which reads pictures of "
-        f"{c.resolution} px and names {len(model.class_names)} classes: {names}. Its weights are in `classifier/`"
+        f"`{c['architecture']}{f'({arguments})' if arguments else ''}` of {c['library']}, which reads pictures of "
+        f"{c['resolution']} px and names {len(facts.class_names)} classes: {names}. Its weights are in `classifier/`"
     )
-    return text + (", those of the second, independent judge in `judge/`." if model.judge is not None else ".")
+    return text + (", those of the second, independent judge in `judge/`." if facts.has_judge else ".")
 
 
 def _training(training: Mapping[str, Any] | None) -> str:
@@ -223,20 +242,20 @@ def _training(training: Mapping[str, Any] | None) -> str:
     return "\n".join(["| | |", "| --- | --- |", *rows])
 
 
-def _attributes(model: StylEx) -> str:
-    if not model.attributes or model.stats is None:  # after further training only names are left
+def _attributes(facts: Facts) -> str:
+    if not facts.attributes:
         return "None yet. `train/find_attributes.py` finds them."
     rows = []
-    for a in model.attributes:
-        mark = "↑" if a.direction.name == "UP" else "↓"
-        seen = "" if a.visible_share is None else f"{a.visible_share:.0%}"
-        effect = f"{a.delta_logit:+.2f} | {a.delta_prob:+.1%} | {a.images_share:.0%} | {seen}"
-        classes = f"{_cell(a.source)} | {_cell(a.target)}"
-        rows.append(f"| {classes} | {a.layer} {a.channel} {mark} | {_cell(a.name or '')} | {effect} |")
+    for a in facts.attributes:
+        mark = "↑" if a["direction"] == "up" else "↓"
+        seen = "" if a["visible_share"] is None else f"{a['visible_share']:.0%}"
+        effect = f"{a['delta_logit']:+.2f} | {a['delta_prob']:+.1%} | {a['images_share']:.0%} | {seen}"
+        classes = f"{_cell(a['source'])} | {_cell(a['target'])}"
+        rows.append(f"| {classes} | {a['layer']} {a['channel']} {mark} | {_cell(a['name'] or '')} | {effect} |")
     return "\n".join(
         [
             "Found by AttFind on training pictures, the best of each pair first. Effects are means over pictures "
-            "of the class in the first column, or of all others." + _doubt(model.certificate),
+            "of the class in the first column, or of all others." + _doubt(facts.certificate),
             "",
             "| from | towards | coordinate | name | logit | probability | flips alone | visible |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -245,13 +264,14 @@ def _attributes(model: StylEx) -> str:
     )
 
 
-def _doubt(certificate: Certificate | None) -> str:
+def _doubt(certificate: Mapping[str, Any] | None) -> str:
     if certificate is None:
         return ""
     return (
-        f" {certificate.moves} moves were tried, those that the gradient promised most of; on {certificate.pictures} "
-        f"pictures on which every move was, they held {certificate.recall_at_20:.1%} of the twenty best towards each "
-        f"class, and the first ten were the same for {certificate.same_top_10:.0%} of the classes."
+        f" {certificate['moves']} moves were tried, those that the gradient promised most of; on "
+        f"{certificate['pictures']} pictures on which every move was, they held {certificate['recall_at_20']:.1%} of "
+        f"the twenty best towards each class, and the first ten were the same for {certificate['same_top_10']:.0%} of "
+        "the classes."
     )
 
 

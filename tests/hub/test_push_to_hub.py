@@ -188,7 +188,7 @@ def test_the_script_pushes_a_folder_with_its_numbers_and_a_card_that_the_hub_acc
 
 def test_a_card_made_elsewhere_is_addressed_to_its_repository(hub, tiny_model, tmp_path):
     model = copy.copy(tiny_model)
-    model.card = model_card(model, "checkpoints/leaves")
+    model.card = model_card(model.facts(), "checkpoints/leaves")
     folder = model.save_pretrained(tmp_path / "model")
     main(["--model", str(folder), "--hub_model_id", NAME])
     assert 'StylEx.from_pretrained("me/tiny")' in hub.text(NAME, "README.md")

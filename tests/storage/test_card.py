@@ -54,7 +54,7 @@ TRAINING = {"command": "train/train.py --data a|b", "hardware": "2 CPU cores", "
 @pytest.fixture
 def card(tiny_model) -> str:
     return model_card(
-        tiny_model,
+        tiny_model.facts(),
         "me/leaves",
         metrics=METRICS,
         training=TRAINING,
@@ -113,7 +113,7 @@ def test_a_number_that_was_not_measured_is_not_on_the_card():
 
 def test_what_nobody_wrote_down_is_said_to_be_unknown(tiny_model):
     bare = StylEx(tiny_model.config, tiny_model.classifier)
-    text = model_card(bare, "me/bare")
+    text = model_card(bare.facts(), "me/bare")
     for said in ("Not written down", "The command was not recorded", "Not yet. `train/evaluate.py`", "None yet."):
         assert said in text
     data = ModelCard(text).data
@@ -125,7 +125,7 @@ def test_names_cannot_break_the_card(tiny_model):
     evil = copy.copy(tiny_model)
     evil.classifier = tiny_classifier(("a | b\n# c", '"---\nlicense: mit'))
     evil.attributes = []
-    text = model_card(evil, "me/evil", metrics=METRICS)
+    text = model_card(evil.facts(), "me/evil", metrics=METRICS)
     assert ModelCard(text).data.license is None
     assert 'target="\\"---\\nlicense: mit"' in text
 
@@ -137,9 +137,9 @@ def test_the_sections_of_about_are_those_of_the_card(tiny_model):
     assert intro.startswith("Two sentences.")
     assert sections == {"Data and licence": "Photographs | of leaves.", "Limits": "- Small."}
     with pytest.raises(ModelError, match="about has a section 'Prices'; the card takes Data and licence, Training, Li"):
-        model_card(tiny_model, "me/x", about="## Prices\n\nFree.")
+        model_card(tiny_model.facts(), "me/x", about="## Prices\n\nFree.")
     with pytest.raises(ModelError, match="the front matter of about cannot be read"):
-        model_card(tiny_model, "me/x", about="---\n- 1\n---\n")
+        model_card(tiny_model.facts(), "me/x", about="---\n- 1\n---\n")
 
 
 def test_a_generated_card_is_addressed_to_the_repository_that_it_is_pushed_to(card):
@@ -156,5 +156,5 @@ def test_the_card_says_how_much_of_an_exhaustive_search_the_attributes_are(tiny_
     sure = copy.copy(tiny_model)
     sure.certificate = Certificate(10, 160, 0.995, 0.97, 1.0)
     says = "160 moves were tried, those that the gradient promised most of; on 10 pictures on which every move was, "
-    assert says + "they held 99.5% of the twenty best" in model_card(sure, "me/leaves")
-    assert "moves were tried" not in model_card(tiny_model, "me/leaves")
+    assert says + "they held 99.5% of the twenty best" in model_card(sure.facts(), "me/leaves")
+    assert "moves were tried" not in model_card(tiny_model.facts(), "me/leaves")

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from stylex import Explanation, ModelError, StylEx
 from stylex.classifiers.adopt import NOT_SHARED, is_reference
-from stylex.explain import Explanation
-from stylex.model import OWN_FILES, StylEx
+from stylex.folder import OWN_FILES
 from stylex.pictures.images import to_pil
 from stylex.storage.card import addressed, model_card
-from stylex.storage.files import ModelError, is_sealed, read_json, read_text, write_json, write_text
+from stylex.storage.files import is_sealed, read_json, read_text, write_json, write_text
 from stylex.storage.hub import push
 from train.bundle import FLICKER_ROWS, flickers
 from train.engine.record import FILE as TRAINING
@@ -77,7 +77,7 @@ def folder_card(model: StylEx, folder: Path, repo_id: str, about: str) -> str:
     if model.attributes and model.stats is not None and model.mapping is not None:
         shown = [explain_drawn(model, target) for target in range(len(model.class_names))[:FLICKER_ROWS]]
         pictures = flickers(shown, folder / "attributes")
-    return model_card(model, repo_id, metrics=metrics, training=read(TRAINING), about=about, pictures=pictures)
+    return model_card(model.facts(), repo_id, metrics=metrics, training=read(TRAINING), about=about, pictures=pictures)
 
 
 def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
