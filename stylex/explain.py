@@ -67,19 +67,7 @@ def explain(
     most; each is then really moved. With "independent" they are ranked by what they did to the target's logit, those
     that a person can see first.
 
-    Args:
-        image: path, bytes, file or PIL picture.
-        target: class whose logit should rise, by name or number; None for the runner-up.
-        top_k: how many attributes, at most.
-        strategy: "independent": each moved alone; "subset": each on top of the ones before, always the one that then
-            helps most, until the decision flips (Lang et al. 2021, section 3.4, where both names come from); "list":
-            the class-level attributes on top of each other in their own order, until the decision flips.
-        shift: 0 stays, 1 arrives at the end of the range seen over the training pictures.
-
-    Raises:
-        ImageError: if the picture cannot be read.
-        ValueError: if there is no such class or strategy, top_k is below 1, or shift is negative or not finite.
-        ModelError: if the model has no style statistics yet.
+    Arguments and errors are those of `model.StylEx.explain`.
     """
     if strategy not in get_args(Strategy):
         raise ValueError(f"strategy is {strategy!r}; use one of {', '.join(get_args(Strategy))}")

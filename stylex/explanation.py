@@ -44,7 +44,7 @@ class AttributeEdit:
 
     @property
     def visible(self) -> bool:
-        """Whether a person can see the change (`metrics.VISIBLE_SHARE`)."""
+        """Whether a person can see the change: enough of the pixels change by enough."""
         return self.changed_share >= metrics.VISIBLE_SHARE
 
     @property

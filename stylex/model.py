@@ -91,7 +91,7 @@ class StylEx:
         return self.generator.space
 
     def load_images(self, images: Iterable[ImageSource]) -> Tensor:
-        """Paths, bytes or PIL pictures -> x [N, 3, R, R] in [-1, 1]; see `images.load_image` for what is handled."""
+        """Paths, bytes or PIL pictures -> x [N, 3, R, R] in [-1, 1]; whatever their size, mode or orientation."""
         return to_tensor(images, self.resolution).to(self.device)
 
     @torch.no_grad()
@@ -125,11 +125,11 @@ class StylEx:
     def edits_of(self, batch_size: int = 16, visible: bool = False) -> EditsOf:
         """What AttFind asks: the logits of a picture with one style coordinate changed, for many coordinates at once.
 
-        s [1, S] -> (index [B], value [B]) -> [B, K], the same as `logits_of` for a fraction of the work; see `edits`.
+        s [1, S] -> (index [B], value [B]) -> [B, K], the same as `logits_of` for a fraction of the work.
 
         Args:
             batch_size: how many changed copies go through the generator at once.
-            visible: one more column: the share of pixels in which a person sees the change (`metrics.changed_share`).
+            visible: one more column: the share of pixels in which a person sees the change.
         """
         single = SingleEdits(self.generator.synthesis)
 
@@ -169,7 +169,22 @@ class StylEx:
         strategy: Strategy = "independent",
         shift: float = 1.0,
     ) -> Explanation:
-        """Why does the classifier not see `target` here, and what would change its mind? See `explain.explain`."""
+        """Why does the classifier not see `target` here, and what would change its mind?
+
+        Args:
+            image: path, bytes, file or PIL picture.
+            target: class whose logit should rise, by name or number; None for the runner-up.
+            top_k: how many attributes, at most.
+            strategy: "independent": each moved alone; "subset": each on top of the ones before, always the one that
+                then helps most, until the decision flips (Lang et al. 2021, section 3.4, where both names come from);
+                "list": the class-level attributes on top of each other in their own order, until the decision flips.
+            shift: 0 stays, 1 arrives at the end of the range seen over the training pictures.
+
+        Raises:
+            ImageError: if the picture cannot be read.
+            ValueError: if there is no such class or strategy, top_k is below 1, or shift is negative or not finite.
+            ModelError: if the model has no style statistics yet.
+        """
         return explain(self, image, target=target, top_k=top_k, strategy=strategy, shift=shift)
 
     # Files.
@@ -205,9 +220,12 @@ class StylEx:
         Args:
             source: a folder, or a repository such as "someone/stylex-leaves".
             revision: branch, tag or commit of the repository; pin one where nothing may change under you.
-            subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
+            subfolder: a folder inside of either; of a repository only that is downloaded.
+            token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left.
+            cache_dir: where downloads are kept, instead of the usual place.
+            local_files_only: ask no network; what was downloaded before is enough.
             classifier: the classifier of a model that could not be saved with it: the network, or the name of a program
-                that makes it, which is run; see `adopt.network_of`. Other models bring theirs.
+                that makes it, which is run, such as package.module:function. Other models bring theirs.
 
         Raises:
             ModelError: naming the file, the key and the way out.
@@ -235,7 +253,7 @@ class StylEx:
         return folder
 
     def facts(self) -> Facts:
-        """What `card.model_card` tells of it. Attributes that were searched on other weights are left out."""
+        """What a model card tells of it. Attributes that were searched on other weights are left out."""
         return Facts(
             class_names=self.class_names,
             resolution=self.resolution,
@@ -255,7 +273,14 @@ class StylEx:
         tag: str | None = None,
         token: str | None = None,
     ) -> str:
-        """Upload as one commit, with a card if the model has none; see `hub.push` for the arguments.
+        """Upload as one commit, with a card if the model has none. A card that somebody edited there is left alone.
+
+        Args:
+            repo_id: "me/stylex-leaves", or "stylex-leaves" in the namespace of the token; made if there is none.
+            private: whether a new repository is; None for the namespace's default.
+            create_pr: propose the commit as a pull request instead of making it.
+            tag: name for the commit, such as v1.
+            token: without one, the token that `hf auth login` or HF_TOKEN left.
 
         Returns:
             The address of the commit or pull request.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import importlib
@@ -25,6 +26,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+import stylex
 from stylex.__main__ import main
 from stylex.pictures.images import to_pil
 from train.data.pictures import VALIDATION_PERCENT
@@ -45,6 +47,7 @@ DOCUMENTS = (
     "train/configs/hands-about.md",
     "train/configs/leaves-about.md",
 )
+CARDS = "checkpoints/*/README.md"
 ROOMS = ("stylex", "train", "front", "tests", "scripts", "benchmarks", "checkpoints", "docs", ".ci")
 SCRIPTS = [
     p.stem for p in (ROOT / "train").glob("*.py") if 'if __name__ == "__main__"' in p.read_text(encoding="utf-8")
@@ -104,7 +107,10 @@ def test_every_link_leads_to_a_file(name):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_file_that_is_named_exists(name):
-    text = " ".join([*spans(TEXT[name]), *(code for _, code in BLOCK.findall(TEXT[name]))])
+    codes = [
+        code for language, code in BLOCK.findall(TEXT[name]) if language != "text"
+    ]  # a drawing has a test of its own
+    text = " ".join([*spans(TEXT[name]), *codes])
     for path in re.findall(r"(?<![\w/.<-])\.?\w[\w./-]*", text):
         ours = path.split("/")[0] in ROOMS and "/" in path
         if not ours and not re.fullmatch(r"[\w-]+\.(py|md|txt|toml)", path):
@@ -114,12 +120,33 @@ def test_every_file_that_is_named_exists(name):
         assert (ROOT / path).exists(), path
 
 
-def test_the_file_tree_of_the_readme_is_the_one_on_disk():
-    """Both ways: a module that nobody mentions is as stale as one that is gone."""
-    rows = dict(re.findall(r"^\| `(\w+)/` \| (.*) \|$", TEXT["README.md"], re.MULTILINE))
-    for folder in ("stylex", "train"):
-        named = {word for span in re.findall(r"`([^`]+)`", rows[folder]) for word in span.split()}
-        assert named == {p.stem for p in (ROOT / folder).glob("*.py")} - {"__init__", "__main__"}, folder
+def tree() -> dict[str, str]:
+    """README's drawing of the repository: what each line says of its file or folder, by path."""
+    (drawn,) = blocks(TEXT["README.md"], "text")
+    found, above = {}, ""
+    for line in drawn.splitlines():
+        indent, name, says = re.fullmatch(r"( *)(\S+) {2,}(\S.*)", line).groups()
+        above = name if not indent and name.endswith("/") else above
+        found[above + name if indent else name] = says
+    return found
+
+
+def test_the_tree_of_the_readme_is_the_one_on_disk():
+    """Both ways: a room that nobody mentions is as stale as one that is gone."""
+    for path in tree():
+        if SHIPPED or path not in ("docs/", "checkpoints/"):
+            assert (ROOT / path).is_dir() == path.endswith("/"), path
+            assert (ROOT / path).exists(), path
+    rooms = {path.parent for top in ("stylex", "train", "front") for path in (ROOT / top).rglob("*.py")}
+    assert {f"{room.relative_to(ROOT)}/" for room in rooms} <= tree().keys()
+    assert {f"{room}/" for room in ROOMS if room != ".ci"} <= tree().keys()
+
+
+def test_tests_mirror_the_rooms():
+    """Under tests/, those of stylex, and the rooms of train under tests/train; what has clients of its own apart."""
+    for folder in {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}:
+        if str(folder) not in (".", "train", "front", "hub", "browser"):
+            assert (ROOT / folder).is_dir() or (ROOT / "stylex" / folder).is_dir(), folder
 
 
 # Commands.
@@ -263,15 +290,50 @@ def test_the_code_of_the_readme_runs(leaves, capsys):
 
 def test_every_name_of_the_library_exists_with_these_parameters():
     for text in TEXT.values():
-        for dotted, arguments in re.findall(r"`(stylex(?:\.\w+)+)(?:\(([^`)]*)\))?`", text):
-            if dotted.endswith(".py"):
-                continue
-            module, _, name = dotted.rpartition(".")
-            found = getattr(importlib.import_module(module), name)
+        for name, arguments in re.findall(r"`stylex\.(\w+)(?:\(([^`)]*)\))?`", text):
             if arguments:
-                assert [a.strip() for a in arguments.split(",")] == list(inspect.signature(found).parameters)[
-                    : arguments.count(",") + 1
-                ]
+                taken = list(inspect.signature(getattr(stylex, name)).parameters)
+                assert [a.strip() for a in arguments.split(",")] == taken[: arguments.count(",") + 1]
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob(CARDS))])
+def test_everything_that_a_document_imports_comes_from_stylex_itself(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for code in blocks(text, "python"):
+        for node in ast.walk(ast.parse(re.sub(r"{{.*?}}", "None", code))):
+            if isinstance(node, ast.Import):
+                assert not [a.name for a in node.names if a.name.startswith("stylex.")]
+            elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "stylex":
+                assert node.module == "stylex"
+                assert {a.name for a in node.names} <= set(stylex.__all__)
+    for named in re.findall(r"`stylex\.([\w.]+)", text):
+        assert named in stylex.__all__
+
+
+def test_messages_and_helps_name_nothing_below_stylex():
+    for path in [ROOT / "app.py", *(p for room in ("stylex", "train", "front") for p in (ROOT / room).rglob("*.py"))]:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        explained = {
+            id(node.body[0].value)
+            for node in nodes
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None
+        }
+        said = [n.value for n in nodes if isinstance(n, ast.Constant) and id(n) not in explained]
+        said += [ast.get_docstring(n) or "" for n in nodes if isinstance(n, ast.ClassDef) and n.name == "Options"]
+        for text in said:
+            for named in re.findall(r"\bstylex\.(\w+)", text) if isinstance(text, str) else []:
+                assert named in stylex.__all__, f"{path.name}: {text}"
+
+
+def test_public_docstrings_send_nobody_below_stylex():
+    """`hub.fetch` is no name for somebody who has `from stylex import StylEx`."""
+    inner = {path.stem for path in (ROOT / "stylex").rglob("*.py")} | {p.name for p in (ROOT / "stylex").iterdir()}
+    for name in stylex.__all__:
+        public = getattr(stylex, name)
+        members = vars(public) if inspect.isclass(public) else {}
+        for part in (public, *(member for key, member in members.items() if not key.startswith("_"))):
+            for dotted in re.findall(r"`(\w+)\.\w+", inspect.getdoc(part) or ""):
+                assert dotted not in inner, f"{name}: {dotted}"
 
 
 # Numbers and versions.

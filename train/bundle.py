@@ -34,7 +34,7 @@ class Options:
         model: folder of the trained model, after train/find_attributes.py.
         data: pictures whose reconstructions become the samples, see train/train.py; only their validation part is used.
         metrics: what train/evaluate.py wrote about this model.
-        about: Markdown of what cannot be measured, see `stylex.storage.card`: data, licence, training, limits.
+        about: Markdown of what cannot be measured: data, licence, training, limits; see train/configs/leaves-about.md.
         output: folder to write.
         samples: reconstructions of each class.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.

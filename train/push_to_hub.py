@@ -33,7 +33,7 @@ class Options:
         model: folder of the model; nothing for a Space that shows a model which is on the Hub already.
         hub_model_id: repository of the model, such as me/stylex-mine; it is made if there is none.
         space: repository of a Space, such as me/stylex-demo, which shows the model, or else the bundled ones.
-        about: Markdown of what cannot be measured, see `stylex.storage.card`: data, licence, training, limits.
+        about: Markdown of what cannot be measured: data, licence, training, limits; see train/configs/leaves-about.md.
         metrics: what train/evaluate.py wrote about this model.
         private: make a new repository private.
         commit_message: title of the commit.

@@ -175,9 +175,10 @@ def effect_table(
         stats: the range of the coordinates.
         candidates: [M] the coordinates to try; None for the first `num_searched`.
         num_searched: how many from the front (the conv coordinates); None for all S.
-        shift: see `stylespace.move`.
+        shift: see `move`.
         batch_size: how many moved copies go through the generator at once.
-        edits_of: a faster way to the same numbers, which then batches as it likes; None for `plain_edits`.
+        edits_of: a faster way to the same numbers, which then batches as it likes, such as `StylEx.edits_of`; None to
+            compute every moved copy from the ground up.
         progress: wraps the loop over pictures, for a bar.
 
     Returns:

@@ -1,6 +1,6 @@
 """Classifiers that were not made here: one name for each, as it stands on a command line.
 
-    runs/mine-classifier          a folder of ours, or of `stylex.classifiers.classifier.save_classifier`
+    runs/mine-classifier          a folder of ours, or of `stylex.save_classifier`
     torchvision:resnet18          an architecture, with weights of your own
     timm:resnet18  timm:FOLDER    the same, or a folder as timm writes it for the Hub
     transformers:FOLDER           a folder of `save_pretrained`, or a kind of model with weights of your own

@@ -246,7 +246,7 @@ class Classifier(nn.Module):
         """Load a classifier alone: `Classifier.from_pretrained("me/stylex-leaves", subfolder="classifier")`.
 
         Args:
-            source, revision, subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
+            source, revision, subfolder, token, cache_dir, local_files_only: see `StylEx.from_pretrained`.
 
         Raises:
             ModelError: naming the file, the key and the way out.

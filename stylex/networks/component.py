@@ -35,7 +35,7 @@ class Component(nn.Module):
         """Load a network alone, in eval mode: `Generator.from_pretrained("me/stylex-leaves", subfolder="generator")`.
 
         Args:
-            source, revision, subfolder, token, cache_dir, local_files_only: see `hub.fetch`.
+            source, revision, subfolder, token, cache_dir, local_files_only: see `StylEx.from_pretrained`.
 
         Raises:
             ModelError: naming the file, the key and the way out.
