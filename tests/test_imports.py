@@ -38,7 +38,7 @@ FLOORS = (
     {"storage"},
     {"losses", "metrics", "stylespace", "version"},
 )
-LEAVES = (*FLOORS[-1], "networks.config", "networks.layers", "pictures.images", "pictures.render", "storage.files")
+LEAVES = (*FLOORS[-1], "networks.layers", "pictures.images", "pictures.render", "storage.files")
 
 Graph = Mapping[str, set[str]]
 
