@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +24,9 @@ from torch import Tensor
 from ..stylespace import StyleStats
 from .effects import EditsOf, LogitsOf, effects_of
 from .selection import Effects, Move
+
+# How long a process waits for another that is about to put its plan.
+CLAIM_S = 10.0
 
 STATS = ("s_min", "s_max", "s_mean", "s_std")
 
@@ -98,13 +103,30 @@ def write_plan(plan: Plan, folder: Path) -> Plan:
     tensors |= {} if plan.moves is None else {"moves": plan.moves}
     folder.mkdir(parents=True, exist_ok=True)
     aside = _save(tensors, folder / "plan.safetensors", {"plan": json.dumps(values)})
+    _put_once(aside, folder / "plan.safetensors")
+    return read_plan(folder, plan.fingerprint)
+
+
+def _put_once(aside: Path, path: Path) -> None:
+    """Give a file its name unless another process was first; unlike a renaming, this never replaces the other's."""
     try:
-        os.link(aside, folder / "plan.safetensors")  # unlike a renaming, this never replaces another's
+        os.link(aside, path)
     except FileExistsError:
         pass
+    except OSError:  # a file system without links, as FAT and some shares are: whoever makes the folder goes first
+        claim = path.with_name(f".{path.name}.claim")
+        try:
+            claim.mkdir()
+        except FileExistsError:
+            until = time.monotonic() + CLAIM_S
+            while not path.exists() and time.monotonic() < until:
+                time.sleep(0.05)
+        if not path.exists():  # ours to put, or the other was killed
+            os.replace(aside, path)
+        with suppress(OSError):
+            claim.rmdir()
     finally:
-        aside.unlink()
-    return read_plan(folder, plan.fingerprint)
+        aside.unlink(missing_ok=True)
 
 
 def read_plan(folder: Path, fingerprint: str) -> Plan:

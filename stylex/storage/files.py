@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .durable import allow
+
 MAX_TEXT_BYTES = 16_000_000
 MAX_MESSAGE = 900
 
@@ -212,5 +214,5 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     aside.touch()
     mode = aside.stat().st_mode  # what the user's umask allows; safetensors shuts out everybody but the owner
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
-    aside.chmod(mode)
+    allow(aside, mode)
     os.replace(aside, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylex.attfind import shards
 from stylex.attfind.effects import effect_table
 from stylex.attfind.shards import (
     InMemory,
@@ -172,6 +175,27 @@ def test_the_first_plan_in_a_folder_is_everybody_s(plan, tmp_path):
     assert torch.equal(again.stats.s_max, plan.stats.s_max)
     assert again.stats.count == plan.stats.count
     assert [p.name for p in tmp_path.iterdir()] == ["plan.safetensors"]  # nothing is left aside
+
+
+def test_a_folder_that_knows_no_links_holds_a_plan_all_the_same(plan, tmp_path, monkeypatch):
+    """FAT and some shares; of several that come at once the first one's counts there, too."""
+
+    def unknown(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", unknown)
+    first = write_plan(plan, tmp_path)
+    second = write_plan(replace(plan, batch_size=16), tmp_path)
+    assert (first.batch_size, second.batch_size) == (8, 8)
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.safetensors"]
+
+
+def test_there_a_process_that_was_killed_on_its_way_is_waited_for_no_longer(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: os.stat(tmp_path / "no such file"))
+    monkeypatch.setattr(shards, "CLAIM_S", 0.1)
+    (tmp_path / ".plan.safetensors.claim").mkdir()
+    assert write_plan(plan, tmp_path).batch_size == 8
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.safetensors"]
 
 
 def test_a_plan_cut_short_is_named(plan, tmp_path):

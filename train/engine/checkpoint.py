@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from stylex.storage.durable import sync_file, sync_folder
+
 NAME = re.compile(r"checkpoint-(\d{9})")
 
 
@@ -26,7 +28,8 @@ def save(run: Path, nimg: int, state: dict[str, Any], keep: int = 2) -> Path:
 
     Later ones go, too: they are what a run got to that was since started again from an earlier point, and would
     otherwise be taken for the latest. Whatever has a name is whole and on the disk, at any moment; what is still
-    written, or about to be removed, has a name that begins with a dot.
+    written, or about to be removed, has a name that begins with a dot. (A file system that cannot promise the disk
+    keeps what it can; see `stylex.storage.durable`.)
 
     Raises:
         SaveError: if it cannot be written, as on a full disk; the older ones stay as they are.
@@ -41,10 +44,10 @@ def save(run: Path, nimg: int, state: dict[str, Any], keep: int = 2) -> Path:
             os.replace(later, run / f".{later.name}.gone")
         if folder.exists():
             os.replace(aside / "state.pt", folder / "state.pt")
-            _to_disk(folder)
+            sync_folder(folder)
         else:
             os.replace(aside, folder)
-        _to_disk(run)
+        sync_folder(run)
         for older in found(run)[:-keep]:
             os.replace(older, run / f".{older.name}.gone")
         _clear(run)
@@ -60,27 +63,14 @@ def save(run: Path, nimg: int, state: dict[str, Any], keep: int = 2) -> Path:
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
-    """Down to the disk, not only to the system's memory: a machine may lose power."""
     with open(path, "wb") as file:
         try:
             torch.save(state, file)
         except RuntimeError as error:
             # torch's archive writer hides what the system said behind an error of its own.
             raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
-        file.flush()
-        os.fsync(file.fileno())
-    _to_disk(path.parent)
-
-
-def _to_disk(folder: Path) -> None:
-    """The names in a folder, too, where the system knows how to do that."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_file(file)
+    sync_folder(path.parent)
 
 
 def _clear(run: Path) -> None:

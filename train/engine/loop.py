@@ -31,6 +31,24 @@ def agree(accelerator: Accelerator, *wishes: bool) -> list[bool]:
     return [vote > 0 for vote in accelerator.reduce(votes, "sum").tolist()]
 
 
+def save(trainer: Trainer, run: Path, saved: Callable[[Path], None], last: bool) -> None:
+    """The checkpoint, to go on from, and the model folder, which is what a run is for: each whether or not the other
+    can be written.
+
+    Raises:
+        OSError: if one of them could not.
+    """
+    failed, model = None, run / "model"
+    try:
+        checkpoint.save(run, trainer.nimg, trainer.state(), keep=trainer.o.keep_checkpoints)
+    except OSError as error:
+        failed = error
+    trainer.model().save_pretrained(model)
+    saved(model)
+    if failed is not None:
+        raise checkpoint.SaveError(f"{failed}. The model of these pictures is whole, in {model}") if last else failed
+
+
 def train(
     trainer: Trainer,
     train_part: Pictures,
@@ -83,9 +101,7 @@ def train(
         if main and (done or now - last_save >= o.save_minutes * 60):
             check(trainer, weight_norms(trainer), run)
             with nullcontext() if done else tried_again(o.save_minutes):
-                checkpoint.save(run, trainer.nimg, trainer.state(), keep=o.keep_checkpoints)
-                trainer.model().save_pretrained(run / "model")
-                saved(run / "model")
+                save(trainer, run, saved, last=done)
             last_save = time.monotonic()
     bar.close()
     return (interrupt.number or signal.SIGTERM) if interrupted else None

@@ -147,3 +147,15 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(make_trainer, parts,
         train(trainer, *parts, run, Interrupt(say=False))
     assert "warning: the disk is full. Training goes on and tries again in 0 minutes.\n" in capsys.readouterr().err
     assert [p.name for p in checkpoint.found(run)] == ["checkpoint-000000008"]
+
+
+def test_the_model_is_left_whatever_becomes_of_the_checkpoint(make_trainer, parts, run, monkeypatch):
+    def never(*args, **kwargs):
+        raise checkpoint.SaveError("the folder cannot be renamed")
+
+    monkeypatch.setattr(checkpoint, "save", never)
+    with pytest.raises(checkpoint.SaveError) as caught:
+        train(make_trainer(total_kimg=0.008), *parts, run, Interrupt(say=False))
+    assert StylEx.from_pretrained(run / "model")
+    says = f"the folder cannot be renamed. The model of these pictures is whole, in {run / 'model'}"
+    assert str(caught.value) == says
