@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..storage.pointers import stub_at
 from ..stylespace import StyleStats
 from .effects import EditsOf, LogitsOf, effects_of
 from .selection import Effects, Move
@@ -136,6 +137,8 @@ def read_plan(folder: Path, fingerprint: str) -> Plan:
         ShardError: if there is none, it cannot be read, or it is of another model or search.
     """
     path = folder / "plan.safetensors"
+    if pointer := stub_at(path):
+        raise ShardError(f"{path} {pointer}")
     if not path.is_file():
         raise ShardError(f"{path} is missing; {folder} holds no effects")
     try:
@@ -314,6 +317,8 @@ def _moves(effect: Tensor, moves: Sequence[Move]) -> Tensor:
 def _open(plan: Plan, folder: Path, number: int) -> Path:
     """The file of a shard, once its header has been read and fits: safetensors refuses one that is cut short."""
     path = plan.path(folder, number)
+    if pointer := stub_at(path):
+        raise ShardError(f"{path} {pointer}")
     count, searched = len(plan.rows(number)), len(plan.candidates)
     try:
         with safe_open(path, framework="pt") as file:

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from ..storage.files import ModelError, load_tensors, read_json, save_tensors, write_json
+from ..storage.pointers import stub_at
 from .architectures import BUILDERS, from_library, needed
 from .classifier import WRAPPED, Classifier, ClassifierError, Outputs, config_from_dict, load_classifier, wrap
 from .foreign import own_copy
@@ -99,6 +100,8 @@ def adopt(
 
 def names_of(text: str) -> list[str]:
     """Names with commas between them, or in a file, one in each line."""
+    if pointer := stub_at(text):
+        raise ClassifierError(f"{text} {pointer}")
     if Path(text).is_file():
         return [line.strip() for line in Path(text).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     return [name.strip() for name in text.split(",")]
@@ -134,6 +137,8 @@ def network_of(name: str) -> Network:
 
 
 def from_torchscript(path: Path) -> nn.Module:
+    if pointer := stub_at(path):
+        raise ClassifierError(f"{path} {pointer}")
     if path.suffix.lower() not in TORCHSCRIPT:
         raise ClassifierError(f"{path} is no classifier; a TorchScript file ends in {', '.join(TORCHSCRIPT)}")
     try:

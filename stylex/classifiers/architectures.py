@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..storage.files import read_json
+from ..storage.pointers import stub_at
 from .classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, ClassifierConfig, ClassifierError, build
 
 BUILDERS = ("torchvision", "timm", "transformers")
@@ -154,6 +155,8 @@ def filled(classifier: Classifier, path: Path, state: dict[str, Tensor] | None =
 
 def state_of(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or of a state_dict as torch saves it; nothing else is unpickled."""
+    if pointer := stub_at(path):
+        raise ClassifierError(f"{path} {pointer}")
     if not path.is_file():
         raise ClassifierError(f"{path} is no file; give the weights as safetensors")
     try:

@@ -14,7 +14,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
+
+from ..storage.pointers import HEAD, stub, stub_at
+from .colour import to_srgb
+from .metadata import split
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
@@ -34,6 +38,17 @@ FORMATS = {
 }
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
+# What EXIF's orientations ask for.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 
@@ -46,8 +61,10 @@ def load_image(
 ) -> Image.Image:
     """Open one picture as a person would expect to see it, in mode RGB.
 
-    EXIF orientation is applied, transparency is laid on `background`, 16-bit and float greys are rescaled to 8 bits, an
-    animation gives its first frame. A PIL image is taken at its current frame and is not changed.
+    EXIF orientation is applied, colours are converted to sRGB by the picture's profile, transparency is laid on
+    `background`, 16-bit and float greys are rescaled to 8 bits, an animation gives its first frame. Metadata are a
+    courtesy: where they are damaged or far too long they are ignored. A PIL image is taken at its current frame and is
+    not changed.
 
     Args:
         source: a path, the bytes of a file, an open binary file, a PIL image, or a uint8 array [H, W], [H, W, 3]
@@ -71,10 +88,7 @@ def load_image(
     _check_size(*image.size, name)
     try:
         image.load()
-        # Orientation is a courtesy: a broken EXIF block must not hide a picture that decodes.
-        with contextlib.suppress(Exception):
-            image = ImageOps.exif_transpose(image)
-        return _to_rgb(image, background)
+        return _to_rgb(_upright(image), background)
     except Exception as error:  # decoders fail on bad files with almost any exception
         raise ImageError(f"{name} cannot be read to its end ({error}); export or download it again") from None
 
@@ -164,6 +178,8 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, name: str) -> bytes
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
+            if pointer := stub_at(path):
+                raise ImageError(f"{name} {pointer}") from None
             raise ImageError(f"{name} does not exist; check the path") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -175,6 +191,8 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, name: str) -> bytes
     else:
         kind = type(source).__name__
         raise ImageError(f"{name} came as {kind}; pass a path, bytes, a binary file, a PIL image or a uint8 array")
+    if pointer := stub(data[:HEAD]):
+        raise ImageError(f"{name} {pointer}")
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); export or download it again")
     if len(data) > MAX_BYTES:
@@ -185,8 +203,11 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO, name: str) -> bytes
 def _open(data: bytes, name: str) -> Image.Image:
     """Read the header only; the pixels come later, in `load`."""
     Image.init()
+    pixels, metadata = split(data)
     try:
-        return Image.open(BytesIO(data), formats=[form for form in FORMATS if form in Image.OPEN])
+        image = Image.open(BytesIO(pixels), formats=[form for form in FORMATS if form in Image.OPEN])
+        image.info.update(metadata)
+        return image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(_too_many_pixels(name)) from None
     except Exception:  # header parsers fail on bad files with almost any exception
@@ -220,13 +241,29 @@ def _too_many_pixels(name: str) -> str:
     return f"{name} has more than {MAX_PIXELS // 10**6} million pixels; scale it down first"
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """As EXIF, or else XMP, says that the camera was held. Only that is read of them: what is wrong elsewhere in them
+    turns no picture, and a block that cannot be read at all hides none."""
+    with contextlib.suppress(Exception):
+        if (turn := TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))) is not None:
+            turned = image.transpose(turn)
+            turned.info = {k: v for k, v in image.info.items() if k in ("icc_profile", "transparency")}
+            return turned
+    return image
+
+
 def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_eight_bit(np.asarray(image, dtype=np.float64), image.mode))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        grey, image = image.mode in ("L", "LA", "La"), image.convert("RGBA")
+        if profile:
+            colours = to_srgb(image.getchannel("R") if grey else image.convert("RGB"), profile)
+            colours.putalpha(image.getchannel("A"))
+            image = colours
         return Image.alpha_composite(Image.new("RGBA", image.size, background), image).convert("RGB")
-    image = image.convert("RGB")
+    image = to_srgb(image if image.mode in ("L", "CMYK") else image.convert("RGB"), profile)
     image.info.clear()
     return image
 

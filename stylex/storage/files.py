@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .durable import allow
+from .pointers import stub_at
 
 MAX_TEXT_BYTES = 16_000_000
 MAX_MESSAGE = 900
@@ -34,6 +35,11 @@ class ModelError(ValueError):
         super().__init__(message)
 
 
+def _no_pointer(path: Path) -> None:
+    if pointer := stub_at(path):
+        raise ModelError(f"{path} {pointer}")
+
+
 # Texts.
 
 
@@ -43,6 +49,7 @@ def read_text(path: Path) -> str:
     Raises:
         ModelError: if it is missing, too large, or not UTF-8.
     """
+    _no_pointer(path)
     if not path.is_file():
         raise ModelError(f"{path} is missing; a model folder needs it (see `StylEx.save_pretrained`)")
     if path.stat().st_size > MAX_TEXT_BYTES:
@@ -114,6 +121,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ModelError: if the file is missing, cut short, or not safetensors.
     """
+    _no_pointer(path)
     if not path.is_file():
         raise ModelError(f"{path} is missing; save or download the model again")
     try:

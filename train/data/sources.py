@@ -16,6 +16,7 @@ from typing import Protocol
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from stylex.pictures.images import MAX_BYTES, SUFFIXES, ImageError, ImageSource, list_images
+from stylex.storage.pointers import HEAD, stub, stub_at
 
 HUB = "hf://datasets/"
 TABLE = "labels.csv"
@@ -186,6 +187,8 @@ class Zip:
 
     def __init__(self, path: Path) -> None:
         self.place = str(path)
+        if pointer := stub_at(path):
+            raise DataError(f"{path} {pointer}")
         try:
             self.archive = ZipFile(path)
         except (BadZipFile, OSError, NotImplementedError, ValueError) as error:
@@ -282,7 +285,10 @@ def from_table(files: Files, table: str) -> Source:
     """
     where = str(Path(files.place) / table)
     try:
-        reader = csv.DictReader(io.StringIO(files.text(table), newline=""), skipinitialspace=True, strict=True)
+        text = files.text(table)
+        if pointer := stub(text[:HEAD].encode()):
+            raise DataError(f"{where} {pointer}")
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
         columns = [name.strip() for name in reader.fieldnames or []]
         if columns.count("file") != 1 or columns.count("label") > 1:
             came = f"the first line {','.join(columns)[:MAX_SHOWN]!r}" if columns else "nothing in it"

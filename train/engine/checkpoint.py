@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from stylex.storage.durable import sync_file, sync_folder
+from stylex.storage.pointers import stub_at
 
 NAME = re.compile(r"checkpoint-(\d{9})")
 
@@ -98,6 +99,8 @@ def load(run: Path, which: str) -> dict[str, Any] | None:
         folder = folders[-1]
     else:
         folder = Path(which)
+    if pointer := stub_at(folder / "state.pt"):
+        raise ResumeError(f"{folder / 'state.pt'} {pointer}")
     try:
         # weights_only: a checkpoint holds tensors and numbers, and must not be able to run code.
         return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
