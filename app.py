@@ -14,6 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from front.surroundings import Unfit, root_path, settle
+
+try:
+    WARNINGS = settle()  # before gradio, which reads its surroundings when it is imported
+except Unfit as error:
+    sys.exit(f"error: {error}")
+
 import gradio as gr
 from starlette.middleware import Middleware
 
@@ -217,18 +224,26 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "run_history": False,
         "ssr_mode": False,
+        "root_path": root_path(),
     }
 
 
 def main() -> int:
+    for sentence in WARNINGS:
+        print(f"warning: {sentence}", file=sys.stderr)
     use_no_more_than_our_cores()
     shelf = Shelf(wishes(os.environ.get("STYLEX_MODELS", ""), HERE / "checkpoints"))
     try:
+        options = launch_options()
         shelf.fill()
-    except ModelError as error:
+    except (ModelError, Unfit) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    build_app(shelf).launch(**launch_options())
+    try:
+        build_app(shelf).launch(**options)
+    except OSError as error:  # a port that is taken
+        print(f"error: the app cannot be served: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

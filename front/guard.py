@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from gradio.utils import get_upload_folder
@@ -24,9 +25,9 @@ MAX_ASKED_MB = 1  # of a request without a file: knobs, choices, moves
 MAX_KEPT_MB = 4000  # of all pictures that were sent and files that were made, on disk
 FORM_BYTES = 10_000  # what a form adds to the file in it
 MAX_DEPTH = 20
-# An AI client's tool call holds its picture, in base64.
-WITH_PICTURE = ("/upload", "/mcp")
-ASKS = ("/run/", "/api/", "/call/", "/queue/join", "/cancel", "/reset", "/component_server", *WITH_PICTURE)
+ASKS = re.compile(r"/((run|api|call)/.+|queue/join|cancel|reset|component_server|upload|mcp(/.*)?)/?")
+UPLOAD = re.compile(r"/upload/?")
+MCP = re.compile(r"/mcp(/.*)?")  # an AI client's tool call holds its picture, in base64
 # An address has a scheme of two letters at least; one letter is a disk.
 CLOSED = re.compile(r"/(proxy=|deep_link|monitoring|process_recording|file[=/]+[a-z][a-z0-9+.-]+:/)", re.IGNORECASE)
 
@@ -59,12 +60,15 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(self.prefix)
+        root = root_of(scope.get("root_path", ""))
+        route = under(root, scope["path"])
+        # The routes behind see the same root, so that they read no path otherwise than it was judged.
+        scope = {**scope, "root_path": root, "path": scope["path"] if route else f"{root}/"}
         try:
-            if CLOSED.match(path):
+            if CLOSED.match(under(self.prefix, re.sub("/+", "/", route))):
                 raise Refused(404, "There is nothing here.")
             if scope["method"] not in ("GET", "HEAD", "OPTIONS", "DELETE"):
-                receive = await self._checked(path, scope, receive)
+                receive = await self._checked(under(self.prefix, route), scope, receive)
         except Refused as refused:
             if refused.most_to_read:
                 await throw_away(receive, refused.most_to_read)
@@ -76,14 +80,14 @@ class Guard:
 
     async def _checked(self, path: str, scope: Scope, receive: Receive) -> Receive:
         """The body of a request as the app may read it."""
-        if not path.startswith(ASKS):
+        if not ASKS.fullmatch(path):
             raise Refused(404, "There is nothing here.")
         length = dict(scope["headers"]).get(b"content-length", b"")
         if not length.isdigit() or len(length) > 15:
             raise Refused(411, "Say in Content-Length how long the request is.")
-        upload = path.startswith("/upload")
+        upload = UPLOAD.fullmatch(path)
         most = MAX_UPLOAD_MB * MB + FORM_BYTES if upload else MAX_ASKED_MB * MB
-        if path.startswith("/mcp"):
+        if MCP.fullmatch(path):
             most = 2 * MAX_UPLOAD_MB * MB
         if int(length) > most:
             raise Refused(413, f"That is more than {most // MB} MB; send a smaller picture.", 5 * MAX_UPLOAD_MB * MB)
@@ -99,6 +103,20 @@ class Guard:
         if not all(was_sent(path, Path(get_upload_folder())) for path in paths):
             raise Refused(400, "A picture cannot be given by an address or a path of your own; send the file itself.")
         return replay(body, receive)
+
+
+def root_of(root_path: str) -> str:
+    """ "/gradio" of all that may be written for it: /gradio/, https://example.org/gradio; "" of the top."""
+    path = urlsplit(root_path).path.strip("/")
+    return path and f"/{path}"
+
+
+def under(root: str, path: str) -> str:
+    """The rest of a path below `root`, or the path itself where it lies elsewhere; whole names count, not letters.
+
+    This is how the routes are found, too: a proxy may hand a path on with its root or without it.
+    """
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
 async def read(receive: Receive) -> bytes:

@@ -7,6 +7,7 @@ import json
 
 import httpx
 import pytest
+from starlette._utils import get_route_path
 
 from front import cores, guard
 from front.guard import Guard, file_paths, kept_bytes, was_sent
@@ -24,9 +25,9 @@ class Behind:
         await send({"type": "http.response.body", "body": b"fine"})
 
 
-def ask(method: str, path: str, behind: Behind | None = None, **given) -> httpx.Response:
+def ask(method: str, path: str, behind: Behind | None = None, root: str = "", **given) -> httpx.Response:
     async def go() -> httpx.Response:
-        transport = httpx.ASGITransport(Guard(behind or Behind()))
+        transport = httpx.ASGITransport(Guard(behind or Behind()), root_path=root)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.request(method, path, **given)
 
@@ -56,6 +57,34 @@ def test_nothing_is_relayed_from_elsewhere(method, path):
     behind = Behind()
     assert ask(method, path, behind).status_code == 404
     assert behind.bodies == []
+
+
+# What may be set for an app at /gradio, and a proxy that keeps its root or cuts it off.
+ROOTS = ["/gradio", "/gradio/", "gradio", "https://example.org/gradio", "https://example.org/gradio/"]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("start", ["", "/gradio"])
+def test_a_route_is_judged_by_what_it_is_wherever_the_app_stands(root, start):
+    for closed in (
+        "/gradio_api/deep_link",
+        "/monitoring",
+        "/gradio_api/file=https://example.org/x",
+        "/gradio_api//deep_link",
+    ):
+        behind = Behind()
+        assert ask("GET", f"{start}{closed}", behind, root).status_code == 404
+        assert behind.bodies == []
+    for route in ("upload", "call/explain", "queue/join", "run/x"):
+        assert ask("POST", f"{start}/gradio_api/{route}", root=root, json={"data": [1]}).text == "fine"
+    for elsewhere in ("/gradio_api_upload", "/gradiogradio_api/upload", "/gradio_apiupload", "/upload2", "/login"):
+        assert ask("POST", f"{start}{elsewhere}", root=root, json={}).status_code in (400, 404)
+
+
+@pytest.mark.parametrize("root", ["", "/a", "/a/b", "/gradio", "/gradio_api"])
+@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a/b", "/ab", "/a/b/c", "/gradio/a", "/gradio_api/a", "//a/b", ""])
+def test_a_path_is_read_as_the_routes_read_it(root, path):
+    assert guard.under(root, path) == get_route_path({"path": path, "root_path": root})
 
 
 @pytest.mark.parametrize(
