@@ -31,8 +31,7 @@ from front.endpoints import MAX_TOP_K, Endpoints
 from front.guard import MAX_UPLOAD_MB, Guard
 from front.handlers import Handlers
 from front.models import Shelf, wishes
-from front.picture_file import picture_file
-from front.replies import KNOB_END, TOP_K
+from front.replies import KNOB_END, TOP_K, picture_file
 from stylex import ModelError, Strategy
 
 HERE = Path(__file__).parent

@@ -9,9 +9,8 @@ from typing import Any
 from front.models import Shelf
 from front.replies import KNOB_END, TOP_K, keep, keep_all, load, named, plainly
 from stylex import Direction, ModelError, Strategy
-from stylex.explain import resolve_target
+from stylex.explain import combine, resolve_target
 from stylex.pictures.images import to_pil
-from stylex.stylespace import move_together
 
 MAX_TOP_K = 50
 MAX_MOVES = 64
@@ -82,10 +81,7 @@ class Endpoints:
             x = chosen.load_images([load(image)])
             aim = resolve_target(chosen.class_names, chosen.logits(x)[0], target or None)
             s = chosen.styles(chosen.encode(x))
-            s_moved = s
-            for index, direction, amount in read_moves(moves, chosen.space.num_conv):
-                s_moved = move_together(s_moved, [(index, direction)], chosen.stats, amount)
-            x_moved = chosen.synthesize(s_moved)
+            x_moved = chosen.synthesize(combine(chosen, s, read_moves(moves, chosen.space.num_conv)))
             before, after = chosen.classify(chosen.synthesize(s))[0], chosen.classify(x_moved)[0]
             numbers = {
                 "target": chosen.class_names[aim],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from front.links import Link
 from front.models import Exhibit, Shelf
 from front.replies import TOP_K, keep, keep_all, keep_copies, load, named, plainly, sorry
 from front.survey import survey
-from stylex import Explanation, Strategy
+from stylex import Direction, Explanation, Strategy
 from stylex.explain import combine
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker
@@ -78,18 +78,16 @@ class Handlers:
                 missing.append(f"The link asks for {link.model}, which is not here.")
                 link = Link()
             shown = self.shelf.get(link.model)
-            sample = next(iter(shown.pictures), None)
-            if link.sample in shown.pictures:
-                sample = link.sample
-            elif link.sample is not None:
+            if link.sample is not None and link.sample not in shown.pictures:
                 missing.append(f"The link asks for the picture {link.sample}, which this model does not have.")
-            target = link.target if link.target in shown.model.class_names else None
-            if target is None and link.target is not None:
+                link = replace(link, sample=None)
+            if link.target is not None and link.target not in shown.model.class_names:
                 missing.append(f"The link asks for {link.target}, which this classifier does not know.")
+                link = replace(link, target=None)
             names = self.shelf.names()
             return [
                 gr.update(choices=names, value=shown.name, visible=len(names) > 1),
-                *self._exhibit(shown, sample, target, link, missing),
+                *self._exhibit(shown, link, missing),
             ]
 
     # A drop-down list tells of a choice whenever it is left, so each answer first asks whether anything is new.
@@ -98,8 +96,7 @@ class Handlers:
         if visit is not None and visit.model == model:
             return gr.skip()
         with plainly():
-            shown = self.shelf.get(model)
-            return self._exhibit(shown, next(iter(shown.pictures), None), None, Link(strategy=strategy))
+            return self._exhibit(self.shelf.get(model), Link(strategy=strategy))
 
     def show_models(self) -> list[Any]:
         """What there is to choose from, and what is on its way, at once when the page opens."""
@@ -113,18 +110,21 @@ class Handlers:
         names, waiting = self.shelf.names(), self.shelf.is_waiting
         return [gr.update(choices=names, visible=len(names) > 1), views.banner(news), gr.Timer(active=waiting)]
 
-    def _exhibit(
-        self, shown: Exhibit, sample: str | None, target: str | None, link: Link, missing: Sequence[str] = ()
-    ) -> list[Any]:
-        """Everything that belongs to a model, and the explanation of a sample if it can give one."""
-        classes = shown.model.class_names
+    def _exhibit(self, shown: Exhibit, link: Link, missing: Sequence[str] = ()) -> list[Any]:
+        """Everything that belongs to a model, and the explanation of a sample if it can give one.
+
+        Args:
+            link: what to show of it; the first sample if that names none.
+            missing: what was asked for and is not here.
+        """
+        classes, sample = shown.model.class_names, link.sample or next(iter(shown.pictures), None)
         parts = [views.lead(classes), views.samples(shown.pictures, sample), *self._pair(shown, *classes[:2])]
         if sample is None or shown.model.stats is None:
             return [*parts, *no_screen(views.notice(shown.model, bool(shown.pictures)))]
-        e = self.explain_sample(shown.name, sample, target, link.strategy)
+        e = self.explain_sample(shown.name, sample, link.target, link.strategy)
         if link.attribute and link.attribute not in {(a.index, a.direction) for a in e.attributes}:
             missing = [*missing, "The attribute that the link points at is not among those found now."]
-        return [*parts, *screen(Visit(shown.name, e, sample), link, missing)]
+        return [*parts, *screen(Visit(shown.name, e, sample), link.attribute, missing)]
 
     # One picture. Each of these returns a whole screen.
 
@@ -154,7 +154,8 @@ class Handlers:
         with plainly():
             visit = started(visit)
             e, model = visit.explanation, self.shelf.get(visit.model).model
-            x = model.synthesize(combine(model, e.s, e.attributes, amounts[: len(e.attributes)]))
+            moves = [(a.index, a.direction, amount) for a, amount in zip(e.attributes, amounts, strict=False)]
+            x = model.synthesize(combine(model, e.s, moves))
             return views.moved(e, to_pil(x), named(model.class_names, model.classify(x)[0]))
 
     def turn_all_to(self, amount: float, visit: Visit | None) -> list[Any]:
@@ -221,15 +222,14 @@ class Handlers:
         return next(name for name in classes if name != chosen)
 
 
-def screen(visit: Visit, link: Link | None = None, missing: Sequence[str] = ()) -> list[Any]:
+def screen(visit: Visit, attribute: tuple[int, Direction] | None = None, missing: Sequence[str] = ()) -> list[Any]:
     """Everything that shows an explanation.
 
     Args:
-        link: what the visitor came with; its attribute is pointed out.
-        missing: what the link asked for and did not get.
+        attribute: the one to be pointed out.
+        missing: what was asked for and is not here.
     """
     e = visit.explanation
-    here = visit.link if link is None or link.attribute is None else visit.link.to(*link.attribute)
     knobs = [gr.Slider(value=0, label=f"{n} · {a.title}", visible=True) for n, a in enumerate(e.attributes, start=1)]
     knobs += [gr.Slider(value=0, visible=False)] * (TOP_K - len(knobs))
     return [
@@ -238,7 +238,7 @@ def screen(visit: Visit, link: Link | None = None, missing: Sequence[str] = ()) 
         views.answer(e),
         gr.update(choices=list(e.probs), value=e.target, visible=True),
         gr.update(value=e.strategy, visible=True),
-        views.flickers(e, here),
+        views.flickers(e, replace(visit.link, attribute=attribute)),
         gr.update(visible=bool(e.attributes)),
         views.moved(e, e.reconstruction, e.reconstruction_probs),
         *knobs,

@@ -13,6 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import gradio as gr
 import torch
+from gradio.data_classes import FileData
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
@@ -36,6 +37,21 @@ def plainly() -> Iterator[None]:
 def sorry(text: str) -> gr.Error:
     """An error that gradio shows as one sentence, without a stack trace in the page or in the log."""
     return gr.Error(escape(f"{text[:1].upper()}{text[1:]}."), title="Sorry", print_exception=False)
+
+
+def picture_file(**options: Any) -> gr.File:
+    """A gr.File that hands on where the picture lies, for `load` to open.
+
+    Gradio's own judges a file by its name, in words for programmers, and leaves an empty file behind each time. It is
+    not a subclass: for one, gradio would write a file of types beside this one.
+    """
+    box = gr.File(**options)
+    box.preprocess = path_of  # type: ignore[method-assign]
+    return box
+
+
+def path_of(payload: Any) -> str | None:
+    return payload.path if isinstance(payload, FileData) else None
 
 
 def load(path: str | None) -> Any:

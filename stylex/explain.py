@@ -14,7 +14,7 @@ from .attfind.effects import Attribute, EditsOf, effect_table, subset, subset_by
 from .classifiers.classifier import Classifier
 from .explanation import AttributeEdit, Explanation, Strategy
 from .networks.generator import Generator
-from .pictures.images import ImageSource, load_image, to_pil
+from .pictures.images import ImageSource, to_pil
 from .pictures.render import probability
 from .storage.files import ModelError
 from .stylespace import Direction, StyleSpace, StyleStats, move_together
@@ -77,7 +77,7 @@ def explain(
         raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
     if model.stats is None:
         raise ModelError("this model has no style statistics; run train/find_attributes.py on it first")
-    x = model.load_images([load_image(image)])
+    x = model.load_images([image])
     logits = model.logits(x)[0]
     aim = resolve_target(model.class_names, logits, target)
     latent = model.encode(x)
@@ -175,14 +175,14 @@ def propose(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> T
     return torch.cat([known, top]).unique()
 
 
-def combine(model: Explainable, s: Tensor, attributes: Sequence[AttributeEdit], amounts: Sequence[float]) -> Tensor:
-    """Move several attributes at once, each as far as its knob says: s [1, S] -> [1, S].
+def combine(model: Explainable, s: Tensor, moves: Iterable[tuple[int, Direction, float]]) -> Tensor:
+    """Several moves on one picture, each of a coordinate by an amount of its own: s [1, S] -> [1, S].
 
-    0 leaves an attribute alone, 1 takes it to the end of its range.
+    The amount 0 leaves a coordinate where it is, 1 takes it to the end of its range.
     """
     assert model.stats is not None
-    for attribute, amount in zip(attributes, amounts, strict=True):
-        s = move_together(s, [(attribute.index, attribute.direction)], model.stats, amount)
+    for index, direction, amount in moves:
+        s = move_together(s, [(index, direction)], model.stats, amount)
     return s
 
 

@@ -336,14 +336,15 @@ def test_large_pictures_go_through_a_few_at_a_time(tiny_model, leaf, explained, 
 
 
 def test_knobs_move_all_attributes_at_once(tiny_model, explained):
-    e, stats = explained, tiny_model.stats
-    assert torch.equal(combine(tiny_model, e.s, e.attributes, [0.0] * 3), e.s)
-    moves = [(a.index, a.direction) for a in e.attributes]
-    torch.testing.assert_close(combine(tiny_model, e.s, e.attributes, [1.0] * 3), move_together(e.s, moves, stats, 1.0))
-    some = combine(tiny_model, e.s, e.attributes, [0.0, 1.5, 0.0])
-    torch.testing.assert_close(some, move(e.s, *moves[1], stats, 1.5))
-    with pytest.raises(ValueError, match="zip"):
-        combine(tiny_model, e.s, e.attributes, [1.0])
+    s, stats = explained.s, tiny_model.stats
+    moves = [(a.index, a.direction) for a in explained.attributes]
+
+    def turned(*amounts: float) -> torch.Tensor:
+        return combine(tiny_model, s, [(*move, amount) for move, amount in zip(moves, amounts, strict=True)])
+
+    assert torch.equal(turned(0.0, 0.0, 0.0), s)
+    torch.testing.assert_close(turned(1.0, 1.0, 1.0), move_together(s, moves, stats, 1.0))
+    torch.testing.assert_close(turned(0.0, 1.5, 0.0), move(s, *moves[1], stats, 1.5))
 
 
 # What a reader should know first.
