@@ -25,7 +25,7 @@ EXTRA = import sys, tomllib; \
 
 help:
 	@echo "make demo     serve the app with the bundled model on 127.0.0.1:$(PORT)   (PORT=8000 for another port)"
-	@echo "make test     run the tests                       (PYTEST_ARGS='-k attfind' for some, '-m slow' for the slow ones)"
+	@echo "make test     run the tests                       (PYTEST_ARGS='-k attfind' for some, '-m slow' for the slow ones, '-n 0' one by one)"
 	@echo "make style    format the code and fix what ruff can fix"
 	@echo "make quality  check format, lint and types"
 	@echo "make clean    remove .venv and the caches"
@@ -37,11 +37,13 @@ demo: $(STAMPS)/app
 		{ echo "Port $(PORT) is taken. Choose another one: make demo PORT=$$(($(PORT) + 1))"; exit 1; }
 	GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT=$(PORT) $(VENV_PYTHON) app.py
 
-# One thread for each core, at most four: small networks gain nothing from more.
+# A worker for each core that there is, at most four, each with one thread: small networks gain nothing from more. A file
+# stays with one worker, which builds once what its tests share, and files begin in their order: see tests/conftest.py.
 test: $(STAMPS)/test
 	@scripts/chromium.sh $(VENV_PYTHON)
-	@export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-$$($(VENV_PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4))')}" && \
-		PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
+	@export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" && \
+		workers="$$($(VENV_PYTHON) -c 'from front.cores import usable_cores; print(min(usable_cores(), 4))')" && \
+		$(VENV_PYTHON) -m pytest --numprocesses "$$workers" --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 style: $(STAMPS)/dev
 	$(VENV_PYTHON) -m ruff check --fix --exit-zero --quiet .

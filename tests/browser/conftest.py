@@ -28,7 +28,7 @@ PATIENCE_MS = 60_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marked, and last: Playwright leaves an event loop running, under which nobody else can start one."""
+    """Marked, and last (on each worker): Playwright leaves an event loop running, under which nobody can start one."""
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
         item.add_marker(pytest.mark.browser)
