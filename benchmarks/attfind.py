@@ -27,7 +27,8 @@ from stylex.attfind.screening import certify
 from stylex.model import StylEx
 from stylex.pictures.images import list_images
 from stylex.stylespace import StyleStats, move
-from train.find_attributes import CANDIDATES, Options, moves_of, width_of
+from train.options.searching import CANDIDATES, Options
+from train.search.moves import moves_of, width_of
 
 
 def pictures_of(model: StylEx, data: Path | None, count: int, seed: int) -> Tensor:

@@ -15,7 +15,7 @@ from small import SMALL, command_line
 
 from stylex.pictures.images import to_pil
 from train import train
-from train.data.pictures import DataError
+from train.data.records import DataError
 from train.engine.compiled import compile_networks
 from train.options.command import parse
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from stylex import StylEx
-from train.evaluate import revision_of
+from train.engine.revision import revision_of
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 SHIPPED = sorted(p for p in CHECKPOINTS.iterdir() if p.is_dir()) if CHECKPOINTS.is_dir() else []

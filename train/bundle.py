@@ -18,11 +18,13 @@ import torch
 
 from stylex import Explanation, ModelError, StylEx
 from stylex.pictures.images import to_pil
-from stylex.pictures.render import flicker, grid, probability
+from stylex.pictures.render import grid, probability
 from stylex.storage.card import model_card
 from stylex.storage.files import read_json, read_text, write_json
-from train.data.pictures import DataError, load_pictures, to_float
-from train.evaluate import revision_of
+from train.data.pictures import load_pictures, to_float
+from train.data.records import DataError
+from train.engine.publish import FLICKER_ROWS, flickers
+from train.engine.revision import revision_of
 from train.options.command import parse
 
 
@@ -47,10 +49,6 @@ class Options:
     output: str
     samples: int = 6
     classifier: str | None = None
-
-
-FLICKERS = 3  # attributes of a picture that move on the card
-FLICKER_ROWS = 2  # such pictures
 
 
 @torch.no_grad()
@@ -91,19 +89,6 @@ def attribute_sheet(explanations: list[Explanation]) -> Any:
     ]
     titles = [f"{e.predicted} → {e.target}" for e in explanations]
     return grid(rows, column_titles=["as it is", *(f"attribute {n + 1}" for n in range(width))], row_titles=titles)
-
-
-def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, str]]:
-    """The first attributes of each explanation as pictures that move; returns their names and captions."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.gif"):
-        old.unlink()
-    made: list[tuple[str, str]] = []
-    for e in explanations:
-        for a in e.attributes[:FLICKERS]:
-            path = flicker(a.before, a.image, folder / f"{len(made) + 1}.gif", caption=e.caption(a))
-            made.append((f"{folder.name}/{path.name}", e.caption(a)))
-    return made
 
 
 def main(args: list[str] | None = None) -> None:

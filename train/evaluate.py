@@ -5,7 +5,6 @@ python train/evaluate.py --model checkpoints/leaves --data FOLDER --output metri
 
 from __future__ import annotations
 
-import hashlib
 import json
 import statistics
 import sys
@@ -24,10 +23,12 @@ from stylex import losses, metrics
 from stylex.attfind.effects import towards
 from stylex.model import StylEx
 from stylex.networks.eye import EfficientNetLite0
-from stylex.storage.files import ModelError, fingerprint, write_json
+from stylex.storage.files import ModelError, write_json
 from stylex.stylespace import Direction, move, move_together
-from train.data.pictures import DataError, Pictures, Split, load_pictures, to_float
+from train.data.pictures import Pictures, load_pictures, to_float
+from train.data.records import DataError, Split
 from train.engine.device import device, measure_exactly
+from train.engine.revision import revision_of
 from train.options.command import parse
 
 SUFFICIENCY_STEPS = 20
@@ -58,16 +59,6 @@ class Options:
     batch_size: int = 64
     seed: int = 0
     classifier: str | None = None
-
-
-def revision_of(model: StylEx) -> str:
-    """Twelve hex digits that name what is measured: the weights, the ranges and the attributes, not their names."""
-    digest = hashlib.sha256(fingerprint(model.modules()).encode())
-    if model.stats is not None:
-        for end in (model.stats.s_min, model.stats.s_max):
-            digest.update(end.cpu().numpy().tobytes())
-    digest.update(repr([(a.index, a.direction.name, a.source, a.target) for a in model.attributes]).encode())
-    return digest.hexdigest()[:12]
 
 
 @torch.no_grad()

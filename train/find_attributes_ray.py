@@ -19,9 +19,10 @@ import torch
 
 from stylex.attfind import shards
 from train import find_attributes
-from train.data.pictures import DataError
-from train.find_attributes import Options
+from train.data.records import DataError
 from train.options.command import parse
+from train.options.searching import Options
+from train.search.jobs import prepare
 
 # Workers import this project from where it lies here.
 ROOT = str(Path(__file__).resolve().parents[1])
@@ -32,7 +33,7 @@ class Worker:
 
     def __init__(self, options: dict[str, Any]) -> None:
         torch.set_num_threads(1)
-        self.model, self.data, self.jobs = find_attributes.prepare(Options(**options))
+        self.model, self.data, self.jobs = prepare(Options(**options))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         for job, number in zip(batch["job"].tolist(), batch["shard"].tolist(), strict=True):
@@ -50,7 +51,7 @@ def main(args: list[str] | None = None) -> None:
             'this needs Ray Data: pip install "ray[data]"; train/find_attributes.py works without'
         ) from None
     o = parse(Options, "Search the style coordinates that change the classifier's mind, on a Ray cluster.", args)
-    _, _, jobs = find_attributes.prepare(o)
+    _, _, jobs = prepare(o)
     rows = [{"job": i, "shard": n} for i, (plan, folder) in enumerate(jobs) for n in shards.missing(plan, folder)]
     if rows:
         ray.init(runtime_env={"env_vars": {"PYTHONPATH": ROOT}}, include_dashboard=False, ignore_reinit_error=True)

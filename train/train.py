@@ -25,7 +25,8 @@ from stylex.model import StylEx
 from stylex.networks.config import ConfigError
 from stylex.networks.eye import perceptual_features
 from stylex.storage.files import ModelError, write_json
-from train.data.pictures import DataError, load_pictures
+from train.data.pictures import load_pictures
+from train.data.records import DataError
 from train.engine import checkpoint
 from train.engine.interrupt import Interrupt
 from train.engine.loop import train

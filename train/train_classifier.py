@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stylex.classifiers.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
-from train.data.pictures import DataError, Pictures, load_pictures, to_float
+from train.data.pictures import Pictures, load_pictures, to_float
+from train.data.records import DataError
 from train.data.sources import TABLE, find_pictures
 from train.engine.augment import flip, jitter, zoom
 from train.engine.device import device

@@ -16,7 +16,8 @@ from huggingface_hub import HfApi
 
 from train.data.hub_dataset import parse_address
 from train.data.pictures import load_pictures
-from train.data.sources import DataError, find_pictures
+from train.data.records import DataError
+from train.data.sources import find_pictures
 
 PLACE = "hf://datasets/me/spots"
 

@@ -33,7 +33,7 @@ from stylex.storage.files import ModelError, is_sealed, write_json
 from stylex.storage.hub import HubError, fetch
 from train.engine import publish
 from train.engine.publish import Publisher
-from train.evaluate import revision_of
+from train.engine.revision import revision_of
 from train.push_to_hub import main
 from train.train import main as train
 

@@ -19,8 +19,9 @@ from stylex.pictures.images import to_pil
 from stylex.storage.files import read_json
 from train import evaluate
 from train.bundle import attribute_sheet, choose_samples, main
-from train.data.pictures import DataError, in_validation, load_pictures, to_float
-from train.evaluate import revision_of
+from train.data.pictures import in_validation, load_pictures, to_float
+from train.data.records import DataError
+from train.engine.revision import revision_of
 
 ABOUT = Path(__file__).resolve().parents[2] / "train" / "configs" / "leaves-about.md"
 

@@ -17,8 +17,10 @@ from stylex.classifiers.classifier import wrap
 from stylex.networks.config import ModelConfig
 from stylex.networks.eye import EfficientNetLite0
 from stylex.pictures.images import to_pil
-from train.data.pictures import DataError, Pictures, load_pictures, to_float
-from train.evaluate import evaluate, main, revision_of, searched_alike
+from train.data.pictures import Pictures, load_pictures, to_float
+from train.data.records import DataError
+from train.engine.revision import revision_of
+from train.evaluate import evaluate, main, searched_alike
 
 NAMES = ["plain", "spotted"]
 KEYS = {

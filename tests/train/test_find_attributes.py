@@ -27,10 +27,15 @@ from stylex.classifiers.classifier import wrap
 from stylex.networks.config import ModelConfig
 from stylex.networks.generator import Generator, Mapping
 from stylex.stylespace import Direction, StyleStats, move
-from train.data.pictures import DataError, load_pictures
-from train.find_attributes import Options, balanced, main, prepare, search, styles_of
+from train.data.pictures import load_pictures
+from train.data.records import DataError
+from train.find_attributes import main
+from train.options.searching import Options
 from train.search import choose
+from train.search.in_memory import search
+from train.search.jobs import prepare
 from train.search.report_attributes import sufficiency_of
+from train.search.searched import balanced, styles_of
 
 NAMES = ["plain", "spotted"]
 
@@ -213,7 +218,7 @@ def test_statistics_are_of_the_whole_part_and_attributes_of_the_chosen_pictures(
 
 
 def test_statistics_are_of_every_picture_however_many_batches_they_take(find, pictures, monkeypatch):
-    monkeypatch.setattr("train.find_attributes.ENCODED", 4)
+    monkeypatch.setattr("train.search.searched.ENCODED", 4)
     assert find().stats.count == len(load_pictures(pictures, 16, "train"))
 
 

@@ -14,7 +14,7 @@ import pytest
 from small import draw_pictures
 
 from train import find_attributes, find_attributes_ray
-from train.data.pictures import DataError
+from train.data.records import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 

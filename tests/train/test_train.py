@@ -27,11 +27,14 @@ from stylex.classifiers.classifier import save_classifier
 from stylex.networks.config import ConfigError
 from stylex.storage.files import ModelError
 from stylex.stylespace import Direction, StyleStats
-from train import evaluate, find_attributes
-from train.data.pictures import DataError, load_pictures
+from train import evaluate
+from train.data.pictures import load_pictures
+from train.data.records import DataError
 from train.engine import checkpoint
 from train.options.command import parse
+from train.options.searching import Options as SearchOptions
 from train.options.training import Options
+from train.search.jobs import prepare
 from train.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,13 +222,13 @@ def test_with_a_classifier_that_no_model_can_hold_the_whole_way_is_open(start, m
     assert "second_agreement" in numbers
     assert "classifier_accuracy" not in numbers
     missing = "only whoever trained it has it; give it with --classifier"
-    search = find_attributes.Options(str(model), str(pictures), images=12)
+    search = SearchOptions(str(model), str(pictures), images=12)
     measure = ["--model", str(model), "--data", str(pictures), "--output", str(tmp_path / "measured.json")]
     with pytest.raises(ModelError, match=missing):
-        find_attributes.prepare(search)
+        prepare(search)
     with pytest.raises(ModelError, match=missing):
         evaluate.main(measure)
-    _, _, ((plan, _),) = find_attributes.prepare(replace(search, classifier=module))
+    _, _, ((plan, _),) = prepare(replace(search, classifier=module))
     assert len(plan.pictures) == 12
     evaluate.main([*measure, "--classifier", module])
     assert json.loads((tmp_path / "measured.json").read_text())["n"] == 60

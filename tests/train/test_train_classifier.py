@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from stylex.classifiers.classifier import ClassifierError, load_classifier, wrap
-from train.data.pictures import DataError, Pictures, load_pictures, to_float
+from train.data.pictures import Pictures, load_pictures, to_float
+from train.data.records import DataError
 from train.train_classifier import Options, attack, augment, fit, fit_temperature, logits_of, main, report
 
 TINY: dict[str, Any] = {

@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 
 from stylex.pictures.images import ImageError, ImageSource
 from stylex.storage.hub import REPO_ID, split_revision
-from train.data.sources import HUB, DataError, Picture, Source, shown
+from train.data.records import DataError, Picture, Source, shown
 
 if TYPE_CHECKING:
     import datasets
 
+HUB = "hf://datasets/"
 ASKED = ("split", "config", "image", "label")
 LABEL = "label"
 

@@ -10,16 +10,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stylex.pictures.images import ImageError, to_uint8
-from train.data.sources import DataError, Picture, Source, find_pictures
+from train.data.records import DataError, Picture, Source, Split
+from train.data.sources import find_pictures
 
-Split = Literal["train", "val", "all"]
 VALIDATION_PERCENT = 12
 # More than this share of the memory of the machine is not taken; what is larger lies in a file that memory maps.
 MEMORY_SHARE = 0.5

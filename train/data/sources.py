@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -17,8 +17,9 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from stylex.pictures.images import MAX_BYTES, SUFFIXES, ImageError, ImageSource, list_images
 from stylex.storage.pointers import HEAD, stub, stub_at
+from train.data.hub_dataset import HUB, from_hub
+from train.data.records import DataError, Picture, Source, shown
 
-HUB = "hf://datasets/"
 TABLE = "labels.csv"
 DRIVE = re.compile(r"[A-Za-z]:")
 # Names of parts of a data set: a folder of them is no folder of classes.
@@ -28,41 +29,6 @@ MAX_GROWTH = 100
 SMALL_ZIP = 100_000_000
 MAX_FILES = 5_000_000
 SHOWN_ROWS, MAX_SHOWN = 5, 100  # bad rows in a message, characters of what a file says
-
-
-class DataError(ValueError):
-    """Pictures that cannot be used; the message says what was found and what is needed."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture that has not been read.
-
-    Attributes:
-        name: unique in its source, with slashes; its last part alone decides on which side of the split it is.
-        label: number of its class; None if nobody said.
-        size: of the file, in bytes.
-        read: gives what `stylex.pictures.images.load_image` opens; raises `ImageError`.
-    """
-
-    name: str
-    label: int | None
-    size: int
-    read: Callable[[], ImageSource]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Pictures, and their classes if they have labels: all of them or none.
-
-    Attributes:
-        place: where they are, as the user called it.
-        class_names: sorted, or as numbered by the dataset or asked for; None without labels.
-    """
-
-    place: str
-    pictures: list[Picture]
-    class_names: list[str] | None
 
 
 def find_pictures(data: str | Path, class_names: Sequence[str] | None = None) -> Source:
@@ -89,8 +55,6 @@ def find_pictures(data: str | Path, class_names: Sequence[str] | None = None) ->
 def _found(data: str | Path) -> Source:
     path = Path(data)
     if str(data).startswith(HUB):
-        from train.data.hub_dataset import from_hub
-
         return from_hub(str(data))
     if path.is_dir():
         return from_files(Folder(path))
@@ -116,11 +80,6 @@ def in_order(source: Source, class_names: Sequence[str]) -> Source:
     number = [list(class_names).index(name) for name in source.class_names]
     pictures = [replace(p, label=number[p.label]) for p in source.pictures if p.label is not None]
     return replace(source, pictures=pictures, class_names=list(class_names))
-
-
-def shown(names: Sequence[str], most: int = 12) -> str:
-    """Names for a message."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 # Files.

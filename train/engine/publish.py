@@ -16,13 +16,15 @@ from stylex import Explanation, ModelError, StylEx
 from stylex.classifiers.adopt import NOT_SHARED, is_reference
 from stylex.folder import OWN_FILES
 from stylex.pictures.images import to_pil
+from stylex.pictures.render import flicker
 from stylex.storage.card import addressed, model_card
 from stylex.storage.files import is_sealed, read_json, read_text, write_json, write_text
 from stylex.storage.hub import push
-from train.bundle import FLICKER_ROWS, flickers
 from train.engine.record import FILE as TRAINING
-from train.evaluate import revision_of
+from train.engine.revision import revision_of
 
+FLICKERS = 3  # attributes of a picture that move on the card
+FLICKER_ROWS = 2  # such pictures
 LAST_PUSH_S = 600.0  # how long the end of a run waits for the Hub
 
 
@@ -86,6 +88,19 @@ def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
     probs[:, target] = 1
     x = model.synthesize(model.sample(probs))
     return model.explain(to_pil(x[model.classify(x)[:, target].argmax()]))
+
+
+def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, str]]:
+    """The first attributes of each explanation as pictures that move; returns their names and captions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.gif"):
+        old.unlink()
+    made: list[tuple[str, str]] = []
+    for e in explanations:
+        for a in e.attributes[:FLICKERS]:
+            path = flicker(a.before, a.image, folder / f"{len(made) + 1}.gif", caption=e.caption(a))
+            made.append((f"{folder.name}/{path.name}", e.caption(a)))
+    return made
 
 
 class Publisher:

@@ -9,3 +9,5 @@ Flips = Literal["none", "horizontal", "dihedral"]
 # How strongly the discriminator's pictures are changed: a share of them, or one that adapts.
 Strength = float | Literal["ada"]
 Tracker = Literal["none", "tensorboard", "trackio", "wandb"]
+# Which pictures a report shows of an attribute.
+Shown = Literal["distance", "effect", "random"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -19,12 +18,9 @@ from stylex.model import StylEx
 from stylex.pictures.images import to_pil
 from stylex.storage.files import write_text
 from stylex.stylespace import Direction, move, move_together
+from train.options.searching import Options
 from train.search.choose import Choice, lists_of, share_a_list
 
-if TYPE_CHECKING:
-    from train.find_attributes import Options
-
-Shown = Literal["distance", "effect", "random"]
 BATCH = 32
 # Moves beside the chosen ones that compete for a place when pictures are drawn anew.
 RIVALS = 64

@@ -12,7 +12,8 @@ from PIL import Image
 
 from stylex.pictures.images import to_tensor
 from train.data import pictures as data
-from train.data.pictures import DataError, epochs, in_validation, load_pictures, to_float
+from train.data.pictures import epochs, in_validation, load_pictures, to_float
+from train.data.records import DataError
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc")
 

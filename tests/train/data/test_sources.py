@@ -14,7 +14,8 @@ from PIL import Image
 
 from stylex.pictures.images import ImageError
 from train.data.pictures import load_pictures
-from train.data.sources import DataError, find_pictures
+from train.data.records import DataError
+from train.data.sources import find_pictures
 
 NAMES = ["plain", "spotted"]
 
