@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stylex.classifiers.classifier import Classifier, ClassifierConfig, build
+from train.options.searching import Options as SearchOptions
 
 NAMES = ("plain", "spotted")
 
@@ -45,6 +46,12 @@ def command_line(**options: Any) -> list[str]:
     for name, value in {**SMALL, **options}.items():
         args += [f"--{name}", str(value)]
     return args
+
+
+def search_options(**changes: Any) -> SearchOptions:
+    """Of a search of every move on a dozen pictures."""
+    values = {"model": "", "data": "", "images": 12, "count": 3, "candidates": 0, "batch_size": 8}
+    return SearchOptions(**{**values, **changes})
 
 
 def tiny_classifier(class_names: tuple[str, ...] = NAMES, resolution: int = 16) -> Classifier:

@@ -3,6 +3,7 @@
 app.py --> front --> stylex <-- train        stylex never imports gradio, accelerate, train, front or app
 model --> explain, folder --> attfind, methods --> pictures --> networks --> classifiers --> storage
 attfind and methods take callables, s -> logits, so they never import a model; losses, metrics, stylespace are leaves
+what one starts of train --> search --> engine --> options --> data
 
 Every import counts: those inside functions, and those for the type checker alone.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,22 @@ FLOORS = (
     {"storage"},
     {"losses", "metrics", "stylespace", "version"},
 )
-LEAVES = (*FLOORS[-1], "networks.layers", "pictures.images", "pictures.render", "storage.files")
+# The same of train; what lies on top of it is started.
+TRAIN_FLOORS = (
+    {"__init__", *(path.stem for path in TRAIN if path.parent == ROOT / "train")},
+    {"search"},
+    {"engine"},
+    {"options"},
+    {"data"},
+)
+LEAVES = (
+    *FLOORS[-1],
+    "networks.layers",
+    "pictures.metadata",
+    "pictures.render",
+    "storage.durable",
+    "storage.pointers",
+)
 
 Graph = Mapping[str, set[str]]
 
@@ -114,8 +130,21 @@ def room(name: str) -> str:
     return name.split(".")[1]
 
 
-def floor(name: str) -> int:
-    return next(n for n, rooms in enumerate(FLOORS) if room(name) in rooms)
+def upstairs(paths: list[Path], floors: Sequence[set[str]]) -> list[tuple[str, str]]:
+    """Each import of a file that is on a higher floor than the one that imports it."""
+
+    def floor(name: str) -> int:
+        return next(n for n, rooms in enumerate(floors) if room(name) in rooms)
+
+    return [(name, n) for name, used in graph(paths).items() for n in used if floor(n) < floor(name)]
+
+
+def room_graph(paths: list[Path]) -> Graph:
+    """Which rooms import which."""
+    rooms: dict[str, set[str]] = {room(name): set() for name in graph(paths)}
+    for name, used in graph(paths).items():
+        rooms[room(name)] |= {room(n) for n in used} - {room(name)}
+    return rooms
 
 
 @pytest.mark.parametrize("path", STYLEX, ids=name_of)
@@ -125,20 +154,19 @@ def test_stylex_imports_only_what_a_plain_install_brings(path):
     assert tops(later) <= STANDARD | INSTALLED | {"stylex"} | ON_DEMAND
 
 
-def test_no_import_of_stylex_runs_upstairs():
-    for name, used in graph(STYLEX).items():
-        assert not [n for n in used if floor(n) < floor(name)], name
+@pytest.mark.parametrize(("paths", "floors"), [(STYLEX, FLOORS), (TRAIN, TRAIN_FLOORS)], ids=["stylex", "train"])
+def test_no_import_runs_upstairs(paths, floors):
+    assert upstairs(paths, floors) == []
 
 
-def test_no_files_of_stylex_import_each_other_in_a_circle():
-    assert not list(circles(graph(STYLEX)))
+@pytest.mark.parametrize("paths", [STYLEX, TRAIN, FRONT], ids=["stylex", "train", "front"])
+def test_no_files_import_each_other_in_a_circle(paths):
+    assert not list(circles(graph(paths)))
 
 
-def test_no_rooms_of_stylex_import_each_other_in_a_circle():
-    rooms: dict[str, set[str]] = {room(name): set() for name in graph(STYLEX)}
-    for name, used in graph(STYLEX).items():
-        rooms[room(name)] |= {room(n) for n in used} - {room(name)}
-    assert not list(circles(rooms))
+@pytest.mark.parametrize("paths", [STYLEX, TRAIN], ids=["stylex", "train"])
+def test_no_rooms_import_each_other_in_a_circle(paths):
+    assert not list(circles(room_graph(paths)))
 
 
 def test_circles_are_found():
@@ -164,10 +192,6 @@ def test_the_app_never_trains():
     for path in FRONT:
         loaded, later = imports(path)
         assert not tops(loaded | later) & {"train", "accelerate", "jsonargparse"}, path.name
-
-
-def test_no_files_of_the_app_import_each_other_in_a_circle():
-    assert not list(circles(graph(FRONT)))
 
 
 def test_no_code_under_a_non_commercial_licence():

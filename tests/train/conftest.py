@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ from train.options.training import Options
 @pytest.fixture(autouse=True)
 def _on_the_cpu(monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+
+
+@pytest.fixture
+def _ctrl_c_ends() -> Iterator[None]:
+    """What Ctrl-C does: nothing, if these tests were started in the background of a script, and its processes take
+    after it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

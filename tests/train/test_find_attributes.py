@@ -1,8 +1,7 @@
-"""The search over a folder: what is stored is what every move really did, worked out once more by moving."""
+"""The search over a folder, as a person starts it: kept, shared, ranked anew, and reported."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import os
@@ -18,48 +17,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from small import NAMES, search_options
 
 from stylex import ModelError, StylEx, metrics
-from stylex.attfind.effects import REST, Attribute, effect_table
 from stylex.attfind.shards import ShardError
-from stylex.classifiers.classifier import wrap
-from stylex.networks.config import ModelConfig
-from stylex.networks.generator import Generator, Mapping
-from stylex.stylespace import Direction, StyleStats, move
+from stylex.stylespace import StyleStats
 from train.data.pictures import load_pictures
 from train.data.records import DataError
 from train.find_attributes import main
 from train.options.searching import Options
-from train.search import choose
+from train.search import choose, question
 from train.search.in_memory import search
 from train.search.jobs import prepare
-from train.search.report_attributes import sufficiency_of
 from train.search.searched import balanced, styles_of
-
-NAMES = ["plain", "spotted"]
-
-
-def options(**changes) -> Options:
-    return Options(**{"model": "", "data": "", "images": 12, "count": 3, "candidates": 0, "batch_size": 8, **changes})
-
-
-@pytest.fixture(scope="module")
-def x(pictures) -> Tensor:
-    found = load_pictures(pictures, 16)
-    return found.x[balanced(found.labels, 12, seed=0)]
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model) -> StylEx:
-    model = copy.copy(tiny_model)
-    model.attributes = []
-    return model
-
-
-@pytest.fixture(scope="module")
-def attributes(model, x) -> list[Attribute]:
-    return search(model, x, options())
 
 
 @pytest.fixture
@@ -75,133 +45,6 @@ def find(model_folder, pictures) -> Callable[..., StylEx]:
     return run
 
 
-def measured(model: StylEx, x: Tensor, a: Attribute) -> tuple[float, float, float, float]:
-    """Mean change of the target's logit, of its probability, share that flips, share that a person sees."""
-    rows = []
-    for s in styles_of(model, x, batch_size=1).split(1):
-        before, target = model.logits_of(s)[0], model.class_names.index(a.target)
-        if int(before.argmax()) == target:
-            continue
-        moved = move(s, a.index, a.direction, model.stats)
-        after = model.logits_of(moved)[0]
-        rows.append(
-            (
-                float(after[target] - before[target]),
-                float(after.softmax(0)[target] - before.softmax(0)[target]),
-                float(after.argmax() == target),
-                float(metrics.visible(model.synthesize(s), model.synthesize(moved))),
-            )
-        )
-    return tuple(sum(column) / len(rows) for column in zip(*rows, strict=True))
-
-
-# The search.
-
-
-def test_the_numbers_are_means_over_the_pictures_of_the_other_class(model, x, attributes):
-    assert len(attributes) >= 4
-    for a in attributes:
-        logit, prob, flips, seen = measured(model, x, a)
-        assert (a.layer, a.channel) == model.space.locate(a.index)
-        assert (a.source, a.target) in (("plain", "spotted"), ("spotted", "plain"))
-        assert a.delta_logit == pytest.approx(logit, abs=1e-3)
-        assert a.delta_prob == pytest.approx(prob, abs=1e-3)
-        assert a.images_share == pytest.approx(flips)
-        assert a.visible_share == pytest.approx(seen)
-
-
-def test_two_classes_share_one_list_walked_both_ways(attributes):
-    towards = {name: [(a.index, a.direction) for a in attributes if a.target == name] for name in NAMES}
-    assert towards["spotted"] == [(i, d.opposite) for i, d in towards["plain"]]
-    assert [a.target for a in attributes] == NAMES * (len(attributes) // 2)
-    assert len({i for i, _ in towards["plain"]}) == len(towards["plain"])
-
-
-def test_how_many_copies_go_through_at_once_does_not_matter(model, x, attributes):
-    found = search(model, x, options(batch_size=5))
-    assert [(a.index, a.direction, a.target) for a in found] == [(a.index, a.direction, a.target) for a in attributes]
-
-
-def test_only_what_people_see_is_kept(model, x, attributes, monkeypatch):
-    everything = search(model, x, options(min_visible=0.0, count=8, explained=1e9))
-    # Somebody with worse eyes: half of the moves are below what is seen.
-    shares = [metrics.changed_share(*pictures(model, x, a)).median().item() for a in everything]
-    monkeypatch.setattr(metrics, "VISIBLE_SHARE", sorted(shares)[len(shares) // 2])
-    kept = search(model, x, options(min_visible=0.5, count=8, explained=1e9))
-    assert 0 < len(kept) < len(everything)
-    assert all(a.visible_share >= 0.5 for a in kept)
-    monkeypatch.setattr(metrics, "VISIBLE_SHARE", 2.0)
-    assert search(model, x, options(min_visible=0.5)) == []
-    assert len(search(model, x, options(min_visible=0.0, count=8, explained=1e9))) == len(everything)
-
-
-def pictures(model: StylEx, x: Tensor, a: Attribute) -> tuple[Tensor, Tensor]:
-    s = styles_of(model, x, 64)
-    s = s[model.logits_of(s).argmax(1) != model.class_names.index(a.target)]
-    return model.synthesize(s), model.synthesize(move(s, a.index, a.direction, model.stats))
-
-
-def test_enough_candidates_find_what_an_exhaustive_search_finds(model, x, attributes):
-    found = search(model, x, options(candidates=2 * model.space.num_conv))
-    assert [(a.index, a.direction, a.target) for a in found] == [(a.index, a.direction, a.target) for a in attributes]
-    few = search(model, x, options(candidates=2, count=8, explained=1e9))
-    assert 0 < len({a.index for a in few}) <= 4  # two for each class
-
-
-def test_an_unstable_picture_is_not_searched_but_counted(model, x, attributes):
-    """Its effects decide nothing; the numbers still say what a move did on every picture."""
-    assert search(model, x, options(unstable_threshold=0.0, unstable_count=0)) == []
-    effect = effect_table(model.logits_of, styles_of(model, x, 64), model.stats, num_searched=model.space.num_conv)
-    large = (effect.abs() > 0.5).sum(dim=(1, 2, 3)).tolist()
-    limit = sorted(large)[len(large) // 2]
-    assert limit < max(large)
-    found = search(model, x, options(unstable_threshold=0.5, unstable_count=limit, min_visible=0.0))
-    assert found
-    for a in found:
-        assert a.delta_logit == pytest.approx(measured(model, x, a)[0], abs=1e-3)
-
-
-def test_three_classes_are_searched_one_against_the_rest():
-    names = ["blue", "green", "red"]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = ModelConfig(16, 3, (8, 8, 8), (8, 8, 8), w_dim=8, z_dim=8, mapping_layers=2)
-        classifier = wrap(lambda x: 20 * x.mean(dim=(2, 3)).flip(1), names, 16, mean=(0, 0, 0), std=(1, 1, 1))
-        generator, mapping = Generator(config), Mapping(config)
-        torch.nn.init.normal_(generator.affine.class_weight, std=2.0)
-        latent = torch.cat([mapping(torch.randn(64, 8)), torch.eye(3).repeat(22, 1)[:64]], dim=1)
-        model = StylEx(config, classifier, generator=generator, stats=StyleStats.of(generator.styles(latent).detach()))
-        colours = torch.eye(3).repeat(6, 1) * 200 + torch.randint(0, 50, (18, 3))
-    x = colours.to(torch.uint8)[:, :, None, None].expand(-1, -1, 16, 16)
-    found = search(model, x, options(count=3, min_visible=0.0))
-    assert {a.target for a in found} == set(names)
-    assert {a.source for a in found} == {REST}
-    for a in found:
-        assert a.delta_logit == pytest.approx(measured(model, x, a)[0], abs=1e-3)
-        assert a.delta_logit > 0
-
-
-def test_pictures_of_one_decision_alone_are_refused(model, x):
-    labels = model.logits_of(styles_of(model, x, 64)).argmax(1)
-    assert set(labels.tolist()) == {0, 1}
-    with pytest.raises(DataError, match="every reconstruction is plain to the classifier: there is nothing to compare"):
-        search(model, x[labels == 0], options())
-
-
-def test_the_chosen_pictures_take_turns():
-    labels = torch.tensor([0] * 20 + [1] * 5 + [2] * 3)
-    chosen = balanced(labels, 12, seed=0)
-    assert len(set(chosen.tolist())) == 12
-    assert labels[chosen].bincount().tolist() == [5, 4, 3]
-    assert labels[balanced(labels, 9, seed=0)].bincount().tolist() == [3, 3, 3]
-    assert sorted(balanced(labels, 99, seed=0).tolist()) == list(range(28))
-    assert balanced(labels, 12, seed=0).tolist() == chosen.tolist()
-    assert balanced(labels, 12, seed=1).tolist() != chosen.tolist()
-
-
-# The script.
-
-
 def test_statistics_are_of_the_whole_part_and_attributes_of_the_chosen_pictures(find, model_folder, pictures):
     before = StylEx.from_pretrained(model_folder)
     after = find()
@@ -213,7 +56,7 @@ def test_statistics_are_of_the_whole_part_and_attributes_of_the_chosen_pictures(
     before.stats, before.attributes = after.stats, []
     searched = train.x[balanced(train.labels, 12, seed=0)]
     assert [(a.index, a.target) for a in after.attributes] == [
-        (a.index, a.target) for a in search(before, searched, options())
+        (a.index, a.target) for a in search(before, searched, search_options())
     ]
 
 
@@ -265,9 +108,9 @@ def test_without_labels_the_classifier_s_answers_take_turns(find, model_folder, 
     shutil.copytree(tmp_path / "answered" / "spotted", flat, dirs_exist_ok=True)
     found = {}
     for data in (flat, tmp_path / "answered"):
-        plan = prepare(options(model=str(model_folder), data=str(data), effects=str(tmp_path / data.name / "fx")))[2][
-            0
-        ][0]
+        plan = prepare(
+            search_options(model=str(model_folder), data=str(data), effects=str(tmp_path / data.name / "fx"))
+        )[2][0][0]
         found[data] = [answers[Path(name).name] for name in plan.pictures]
     assert len(set(answers.values())) == 2
     for chosen in found.values():
@@ -355,6 +198,7 @@ def test_a_search_killed_and_run_again_ends_with_the_same_bits(unbroken, picture
     assert contents(tmp_path / "model") == after
 
 
+@pytest.mark.usefixtures("_ctrl_c_ends")
 def test_ctrl_c_says_that_finished_shards_stay(unbroken, pictures, tmp_path):
     shutil.copytree(unbroken[0], tmp_path / "model")
     process = start(arguments(tmp_path / "model", pictures, tmp_path / "effects"))
@@ -419,14 +263,6 @@ def test_one_class_is_searched_and_the_other_is_left_alone(find):
     after = find(min_visible=0.0, explained=1e9, target="spotted", source="plain", count=1).attributes
     assert [a.target for a in after] == ["spotted"] + ["plain"] * 3
     assert [a for a in after if a.target == "plain"] == [a for a in before if a.target == "plain"]
-
-
-def test_the_discriminator_has_a_veto(model, x):
-    free = search(model, x, options(min_visible=0.0, explained=1e9))
-    lenient = search(model, x, options(min_visible=0.0, explained=1e9, discriminator=1e9))
-    assert lenient == free
-    # Every move changes the score a little, and every picture counts that has any effect at all.
-    assert search(model, x, options(min_visible=0.0, discriminator=1e-6, effect_threshold=0.0)) == []
 
 
 def test_effects_of_another_search_are_never_used(find, tmp_path):
@@ -544,30 +380,10 @@ def test_a_search_from_a_class_that_no_picture_is_of_is_refused_before_the_searc
     monkeypatch.setattr(
         StylEx, "logits_of", lambda model, s: torch.eye(2)[torch.arange(len(s)) % 2] * torch.tensor([1.0, 0.5])
     )
-    monkeypatch.setattr(choose, "class_number", lambda name, names: 7 if name == "spotted" else names.index(name))
+    monkeypatch.setattr(question, "class_number", lambda name, names: 7 if name == "spotted" else names.index(name))
     with pytest.raises(DataError, match=r"calls none of \d+ reconstructions spotted; search more pictures"):
         find(target="plain", source="spotted")
     assert not Path(f"{model_folder}-effects").exists()
-
-
-def test_with_few_moves_a_picture_that_half_of_them_change_is_unstable(model, x):
-    """The notebook's 750 effects are more than a shortlist of two classes has."""
-    assert search(model, x, options(candidates=2, unstable_threshold=0.0)) == []
-    assert search(model, x, options(candidates=2, unstable_threshold=1e9))
-
-
-def test_a_classifier_that_says_the_same_of_everything_is_named(model, x):
-    constant = copy.copy(model)
-    constant.classifier = wrap(lambda x: torch.zeros(len(x), 2) + torch.tensor([0.0, 1.0]), NAMES, 16)
-    with pytest.raises(DataError, match=r"every reconstruction is spotted .* the classifier says the same of every"):
-        search(constant, x, options())
-
-
-def test_without_a_discriminator_there_is_no_veto(model, x):
-    without = copy.copy(model)
-    without.discriminator = None
-    with pytest.raises(DataError, match="saved without its discriminator; use --discriminator 0"):
-        search(without, x, options(discriminator=0.2))
 
 
 # The report.
@@ -596,13 +412,3 @@ def test_the_report_shows_every_attribute_with_its_certainty(find, model_folder,
     draws = [float(share) for share in re.findall(r"([\d.]+) % of draws", page)]
     assert len(draws) == 6
     assert max(draws) > 50
-
-
-def test_the_curve_is_that_of_moving_the_first_attributes_together(model, x):
-    s = styles_of(model, x, 64)
-    s = s[model.logits_of(s).argmax(1) == 0]
-    moves = [(3, Direction.UP), (17, Direction.DOWN), (30, Direction.UP)]
-    curve = sufficiency_of(model, s, 1, moves)
-    assert [k for k, _ in curve] == [1, 2, 3]
-    both = move(move(s, *moves[0], model.stats), *moves[1], model.stats)
-    assert curve[1][1] == pytest.approx(float((model.logits_of(both).argmax(1) == 1).float().mean()))

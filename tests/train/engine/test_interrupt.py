@@ -11,6 +11,7 @@ import pytest
 from train.engine.interrupt import SIGNALS, Interrupt
 
 
+@pytest.mark.usefixtures("_ctrl_c_ends")
 def test_the_first_ctrl_c_is_noted_and_the_second_ends_the_process(capfd):
     before = {s: signal.getsignal(s) for s in SIGNALS}
     with Interrupt() as interrupt:
