@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from gradio.utils import get_upload_folder
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MB = 10**6
@@ -63,7 +63,11 @@ class Guard:
         root = root_of(scope.get("root_path", ""))
         route = under(root, scope["path"])
         # The routes behind see the same root, so that they read no path otherwise than it was judged.
-        scope = {**scope, "root_path": root, "path": scope["path"] if route else f"{root}/"}
+        scope = {**scope, "root_path": root}
+        if not route:  # what the page names lies beside it, so its address ends in a slash
+            query = scope["query_string"].decode("latin-1")
+            await RedirectResponse(f"{root}/{query and '?'}{query}")(scope, receive, send)
+            return
         try:
             if CLOSED.match(under(self.prefix, re.sub("/+", "/", route))):
                 raise Refused(404, "There is nothing here.")

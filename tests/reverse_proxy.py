@@ -26,10 +26,15 @@ def reverse_proxy(port: int, root: str, *, strips: bool) -> Iterator[str]:
                 self.send_error(404, "not under the root")
                 return
             path = self.path.removeprefix(root) if strips else self.path
+            if not path.startswith("/"):  # as nginx does, whose root ends in a slash
+                self.send_response(301)
+                self.send_header("Location", f"{root}/{path}")
+                self.end_headers()
+                return
             headers = {k: v for k, v in self.headers.items() if k.lower() not in NOT_HANDED_ON}
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             app = http.client.HTTPConnection("127.0.0.1", port)
-            app.request(self.command, path if path.startswith("/") else f"/{path}", body, headers)
+            app.request(self.command, path, body, headers)
             answer = app.getresponse()
             self.send_response(answer.status)
             for name, value in answer.getheaders():

@@ -81,6 +81,12 @@ def test_a_route_is_judged_by_what_it_is_wherever_the_app_stands(root, start):
         assert ask("POST", f"{start}{elsewhere}", root=root, json={}).status_code in (400, 404)
 
 
+def test_the_address_of_the_page_ends_in_a_slash():
+    answer = ask("GET", "/gradio?model=one&sample=a%26b", root="https://example.org/gradio")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/gradio/?model=one&sample=a%26b")
+    assert ask("GET", "/gradio/", root="/gradio").text == "fine"
+
+
 @pytest.mark.parametrize("root", ["", "/a", "/a/b", "/gradio", "/gradio_api"])
 @pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a/b", "/ab", "/a/b/c", "/gradio/a", "/gradio_api/a", "//a/b", ""])
 def test_a_path_is_read_as_the_routes_read_it(root, path):
