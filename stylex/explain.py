@@ -13,6 +13,7 @@ from . import metrics
 from .attfind.effects import Attribute, EditsOf, effect_table, subset, subset_by_list, top_moves, towards
 from .classifiers.classifier import Classifier
 from .explanation import AttributeEdit, Explanation, Strategy
+from .gradients import differentiable
 from .networks.generator import Generator
 from .pictures.images import ImageSource, to_pil
 from .pictures.render import probability
@@ -156,8 +157,8 @@ def promise(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> T
     ends = torch.stack([model.stats.s_min, model.stats.s_max]).to(s)  # [2, S]
     parts = []
     for part in s.split(at_once(model)):
-        with torch.enable_grad():
-            start = part.detach().clone().requires_grad_()
+        with differentiable():
+            start = part.clone().detach().requires_grad_()
             logits = model.classifier(model.generator.synthesis(start, noise="const").clamp(-1, 1))
             rest = (logits.sum(dim=1) - logits[:, target]) / (logits.shape[1] - 1)
             (gradient,) = torch.autograd.grad((logits[:, target] - rest).sum(), start)

@@ -18,6 +18,7 @@ from .classifiers.classifier import Classifier
 from .explain import explain
 from .explanation import Explanation, Strategy
 from .folder import CLASSIFIERS, OWN_FILES, read_model, write_model
+from .gradients import differentiable
 from .metrics import changed_share
 from .networks.component import Component
 from .networks.config import ConfigError, ModelConfig
@@ -41,6 +42,7 @@ class StylEx:
     `classify` for the probabilities of either picture. Nothing here changes a weight.
     """
 
+    @differentiable()
     def __init__(
         self,
         config: ModelConfig,
@@ -203,6 +205,7 @@ class StylEx:
         return self
 
     @classmethod
+    @differentiable()
     def from_pretrained(
         cls,
         source: str | Path,

@@ -37,7 +37,7 @@ FLOORS = (
     {"networks"},
     {"classifiers"},
     {"storage"},
-    {"losses", "metrics", "stylespace", "version"},
+    {"gradients", "losses", "metrics", "stylespace", "version"},
 )
 # The same of train; what lies on top of it is started.
 TRAIN_FLOORS = (

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..gradients import differentiable
 from ..stylespace import StyleStats
 from .effects import LogitsOf
 from .selection import select_one_vs_rest
@@ -35,8 +36,8 @@ def promise(
     Returns:
         The targets [K - 1, N], each picture's other classes in turn, and what is promised for them [K - 1, N, 2, M].
     """
-    with torch.enable_grad():
-        start = s.detach().clone().requires_grad_()
+    with differentiable():
+        start = s.clone().detach().requires_grad_()
         logits = logits_of(start)
         classes = logits.shape[1]
         targets = (logits.argmax(dim=1) + torch.arange(1, classes, device=s.device)[:, None]) % classes

@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..gradients import differentiable
 from ..storage.files import ModelError, load_tensors, read_json, save_tensors, write_json
 from ..storage.pointers import stub_at
 from .architectures import BUILDERS, from_library, needed
@@ -45,6 +46,7 @@ NOT_SHARED = (
 )
 
 
+@differentiable()
 def adopt(
     name: str,
     *,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..gradients import differentiable
 from ..storage.files import (
     ModelError,
     check_shapes,
@@ -149,6 +150,7 @@ class Classifier(nn.Module):
         ClassifierError: if a network cannot be copied.
     """
 
+    @differentiable()
     def __init__(self, network: nn.Module | Callable[[Tensor], Any], config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
@@ -289,6 +291,7 @@ def wrap(
     )
 
 
+@differentiable()
 def build(config: ClassifierConfig) -> Classifier:
     """The network that `config` names, with random weights.
 
@@ -383,6 +386,7 @@ def config_from_dict(values: dict[str, Any]) -> ClassifierConfig:
     return ClassifierConfig(**values)
 
 
+@differentiable()
 def load_classifier(folder: str | Path) -> Classifier:
     """Read a classifier from a folder with config.json and model.safetensors.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..gradients import differentiable
 from .classifier import Classifier, ClassifierError, Outputs
 
 TRIAL_PICTURES = 4
@@ -32,6 +33,7 @@ def answers_of(classifier: Classifier) -> Tensor:
         return classifier(x).cpu()
 
 
+@differentiable()
 def tried(classifier: Classifier, name: str, outputs: Outputs | None) -> Classifier:
     """The same classifier, once it has shown that a generator can learn from it.
 

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from ..gradients import differentiable
 from ..storage.files import ModelError, load_weights, read_json, save_weights, write_json
 from ..storage.hub import fetch
 from .config import ConfigError, ModelConfig
@@ -21,6 +22,7 @@ class Component(nn.Module):
         self.config = config
 
     @classmethod
+    @differentiable()
     def from_pretrained(
         cls,
         source: str | Path,
@@ -63,6 +65,7 @@ class Component(nn.Module):
         return cls.from_file(config, folder / "model.safetensors").to(device).eval()
 
     @classmethod
+    @differentiable()
     def from_file(cls, config: ModelConfig, weights: Path) -> Self:
         """The network of `config` with the weights of a safetensors file.
 
