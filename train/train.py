@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from stylex.classifiers.classifier import Classifier, ClassifierError, load_clas
 from stylex.folder import read_attributes
 from stylex.model import StylEx
 from stylex.networks.config import ConfigError
-from stylex.networks.eye import perceptual_features
 from stylex.storage.files import ModelError, write_json
 from train.data.pictures import load_pictures
 from train.data.records import DataError
 from train.engine import checkpoint
+from train.engine.eyes import eyes
 from train.engine.interrupt import Interrupt
 from train.engine.loop import train
 from train.engine.publish import Publisher
@@ -37,7 +37,7 @@ from train.engine.trainer import Trainer, named
 from train.engine.watch import TrainingError
 from train.evaluate import evaluate
 from train.options.command import parse
-from train.options.training import HARMLESS, Options
+from train.options.training import HARMLESS, SHAPES, Options
 from train.presets import Memory, plan
 
 
@@ -52,7 +52,7 @@ def check_init(o: Options, init: StylEx) -> None:
             f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px. Use another "
             "--resolution, or start afresh with --init_from null"
         )
-    for name in ("channels", "trunk_channels", "w_dim"):
+    for name in SHAPES:
         asked, has = getattr(o, name), getattr(init.config, name)
         has = list(has) if isinstance(has, tuple) else has
         if asked is not None and asked != has:
@@ -108,8 +108,9 @@ def alone_by_mistake() -> bool:
 def dry_run(o: Options, classifier: Classifier, init: StylEx | None) -> None:
     """Say what a run would be."""
     state, classes = PartialState(), len(classifier.class_names)
-    config = replace(init.config, num_classes=classes) if init else o.model_config(classes)
-    judges = (classifier, perceptual_features(o.perceptual, classifier))
+    config = o.model_config(classes, init.config if init else None)
+    features, eye = eyes(o.perceptual, classifier, config)
+    judges = (classifier, features) if eye is None or eye is features else (classifier, features, eye)
     memory = Memory.of(config, o.batch_size, bf16=o.mixed_precision == "bf16", r1=o.r1_weight > 0, judges=judges)
     state.print(plan(config, memory, asdict(o), classifier.class_names, state.num_processes))
     for note in o.without_effect():

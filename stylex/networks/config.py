@@ -136,6 +136,7 @@ PRESETS: dict[int, dict[str, Any]] = {
         "w_dim": 128,
         "z_dim": 128,
         "mapping_layers": 4,
+        "places": 8,
     },
     64: {
         "channels": (192, 192, 160, 96, 48),
@@ -143,6 +144,7 @@ PRESETS: dict[int, dict[str, Any]] = {
         "w_dim": 128,
         "z_dim": 128,
         "mapping_layers": 4,
+        "places": 8,
     },
     128: {
         "channels": (384, 384, 384, 256, 128, 64),
@@ -150,6 +152,7 @@ PRESETS: dict[int, dict[str, Any]] = {
         "w_dim": 256,
         "z_dim": 256,
         "mapping_layers": 6,
+        "places": 8,
     },
     256: {
         "channels": (512, 512, 512, 512, 512, 256, 128),
@@ -157,5 +160,6 @@ PRESETS: dict[int, dict[str, Any]] = {
         "w_dim": 512,
         "z_dim": 512,
         "mapping_layers": 8,
+        "places": 8,
     },
 }

@@ -82,16 +82,15 @@ class ProjectedDiscriminator(Component):
             self.register_buffer(f"channels{i}", torch.randn(mixed, seen, 1, 1) * (2 / seen) ** 0.5)
             if i:
                 self.register_buffer(f"scales{i}", torch.randn(self.MIXED[i - 1], mixed, 1, 1) * (1 / mixed) ** 0.5)
-        k = config.num_classes
         self.heads = nn.ModuleList(
-            nn.Sequential(*(_down(c, d) for c, d in widths), SpectralConv2d(last, k, 3))
-            for widths, last in (
-                ([(48, 64), (64, 96)], 96),
-                ([(64, 96)], 96),
-                ([], 96),
-                ([], 128),
-            )
+            [
+                nn.Sequential(_down(48, 64), _down(64, 96)),
+                nn.Sequential(_down(64, 96)),
+                nn.Identity(),  # the eye has seen enough
+                nn.Identity(),
+            ]
         )
+        self.out = nn.ModuleList(SpectralConv2d(c, config.num_classes, 3) for c in (96, 96, 96, 128))
 
     @classmethod
     def map_shapes(cls, resolution: int) -> list[tuple[int, int, int]]:
@@ -105,8 +104,8 @@ class ProjectedDiscriminator(Component):
             below = F.conv2d(mixed[i], getattr(self, f"scales{i}").to(mixed[i].dtype))
             mixed[i - 1] = mixed[i - 1] + upsample(below)
         return [
-            (head(m).float() * probs[:, :, None, None]).sum(dim=1).flatten(1)
-            for head, m in zip(self.heads, mixed, strict=True)
+            (out(head(m)).float() * probs[:, :, None, None]).sum(dim=1).flatten(1)
+            for head, out, m in zip(self.heads, self.out, mixed, strict=True)
         ]
 
 

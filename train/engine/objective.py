@@ -15,7 +15,7 @@ from train.options.training import Options
 
 
 class Term(NamedTuple):
-    weight: float
+    weight: float | Tensor
     loss: Tensor
 
 
@@ -24,14 +24,11 @@ def total(terms: Iterable[Term]) -> Tensor:
     return sum(rest, first)
 
 
-def reconstruction(
-    x: Tensor, fake: Tensor, shown: Tensor, features: Callable[[Tensor], list[Tensor]]
-) -> tuple[Tensor, Tensor]:
-    """What a picture has lost: in its pixels, and in what a perceptual network sees."""
-    pixel = losses.l1(x, fake).mean()
+def perceptual(x: Tensor, shown: Tensor, features: Callable[[Tensor], list[Tensor]]) -> Tensor:
+    """What each picture has lost of what a perceptual network sees, [N]."""
     with torch.no_grad():
         seen = features(x)
-    return pixel, losses.perceptual(seen, features(shown)).mean()
+    return losses.perceptual(seen, features(shown))
 
 
 def classification(
@@ -43,9 +40,9 @@ def classification(
 
 
 def closeness(o: Options, kind: Kind) -> float:
-    """How much the reconstruction counts: a swapped picture has to differ where the class shows, and a mixed one is a
-    picture that nobody has seen."""
-    return o.swap_closeness if kind.swap else 0.0 if kind.mixed else 1.0
+    """How much the reconstruction counts: a swapped picture has to differ where the class shows, and one that is mixed,
+    or has the places of another, is a picture that nobody has seen."""
+    return 0.0 if kind.mixed or kind.moved else o.swap_closeness if kind.swap else 1.0
 
 
 def kl_weight(o: Options, nimg: int) -> float:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stylex.stylespace import StyleSpace
+
 # Of the pictures that are swapped with `few`, this share has few coordinates that follow.
 FEW_SHARE = 0.5
 
@@ -25,20 +27,20 @@ def swap_top(probs: Tensor) -> Tensor:
     return swapped
 
 
-def followers(class_weight: Tensor, searched: int, target: Tensor, dropout: float, few: int) -> Tensor:
+def followers(class_weight: Tensor, space: StyleSpace, target: Tensor, dropout: float, few: int) -> Tensor:
     """Which coordinates follow the class that each picture is asked for: [N, S] bool.
 
-    Never toRGB, which AttFind does not search.
+    Never toRGB and places, which AttFind does not search.
 
     Args:
-        class_weight: [S, K], what each coordinate adds for each class.
-        searched: M, how many coordinates from the front may follow.
+        class_weight: [S', K], what each coordinate that is a style adds for each class.
+        space: of the S coordinates, the first M may follow.
         target: [N] the class asked for.
         dropout: up to this share of the M stays behind, another random share in each picture: no coordinate can rely
             on all the rest.
         few: in half of the pictures only so many follow, those of `owned`; 0 for none.
     """
-    n, size, device = len(target), len(class_weight), class_weight.device
+    n, size, searched, device = len(target), space.size, space.num_conv, class_weight.device
     keep = 1 - torch.rand(n, 1, device=device) * dropout
     mask = torch.rand(n, size, device=device) < keep
     mask[:, searched:] = False

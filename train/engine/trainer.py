@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -17,20 +17,25 @@ from stylex.attfind.effects import Attribute
 from stylex.classifiers.classifier import Classifier
 from stylex.model import StylEx
 from stylex.networks.config import ModelConfig
-from stylex.networks.eye import ClassifierFeatures, perceptual_features
+from stylex.networks.eye import ClassifierFeatures
 from stylex.storage.files import fingerprint
 from train.engine import adversarial, objective
 from train.engine.adaptive import AdaptiveStrength
+from train.engine.adversarial import Adversary, OwnNetwork, SharedEye
 from train.engine.augment import flip
 from train.engine.checkpoint import ResumeError
 from train.engine.compiled import BACKEND, COMPILED, compile_networks
 from train.engine.ema import EMA
+from train.engine.eyes import eyes
 from train.engine.kind import Kind
 from train.engine.mixing import mixing
 from train.engine.networks import AVERAGED, NETWORKS, build, optimizers
 from train.engine.objective import Term
 from train.engine.swap import followers, swap_top
 from train.options.training import Options
+
+# The pull of the losses at a picture is measured once in so many steps that reconstruct one, and averaged.
+BALANCE_EVERY, BALANCE_RATE = 16, 0.2
 
 
 def named(attributes: Sequence[Attribute]) -> list[Attribute]:
@@ -53,24 +58,30 @@ class Trainer:
         device = self.accelerator.device
         torch.manual_seed(o.seed)
         classes = len(classifier.class_names)
-        config = replace(init.config, num_classes=classes) if init else o.model_config(classes)
+        config = o.model_config(classes, init.config if init else None)
         self.config: ModelConfig = config
         self.classifier = classifier.to(device)
         self.classifier_id = f"{fingerprint([classifier])} {classifier.config}"
         self.judge = judge.to(device) if judge else None
-        self.features = perceptual_features(o.perceptual, classifier).to(device)
+        features, eye = eyes(o.perceptual, classifier, config)
+        self.features = features.to(device)
         built = build(config, device, classifier.class_names, init)
         self.ema: dict[str, EMA[Any]] = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
-        movers = optimizers(built, o.learning_rate, o.learning_rate * o.encoder_lr_mul)
+        rate = o.learning_rate
+        movers = optimizers(built, rate, rate * o.encoder_lr_mul, rate * o.discriminator_lr_mul)
         prepared = self.accelerator.prepare(*built.values(), *movers)
         self.networks = dict(zip(NETWORKS, prepared[:4], strict=True))
         self.generator, self.mapping, self.encoder, self.discriminator = prepared[:4]
         self.optimizer_g, self.optimizer_d = prepared[4:]
+        self.adversary: Adversary = OwnNetwork(self.discriminator)
+        if eye is not None:
+            self.adversary = SharedEye(self.discriminator, eye.to(device), measures=eye is features)
         if o.compile:
             self.compile()
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in prepared[4:]]
         self.augment = AdaptiveStrength(o.augment, o.ada_target, o.ada_kimg, device)
         self.mean_path = torch.zeros((), device=device)
+        self.balance, self.since_balanced = torch.ones((), device=device), 0
         self.step_number = self.nimg = 0
         self.early_spread: float | None = None
         # What AttFind found is about other weights than those of now; the names that a person gave are worth keeping.
@@ -109,6 +120,8 @@ class Trainer:
             "optimizer_d": self.optimizer_d.state_dict(),
             "augment": self.augment.state(),
             "mean_path": self.mean_path,
+            "balance": self.balance,
+            "since_balanced": self.since_balanced,
             "step": self.step_number,
             "nimg": self.nimg,
             "early_spread": self.early_spread,
@@ -147,6 +160,8 @@ class Trainer:
         self.optimizer_d.load_state_dict(state["optimizer_d"])
         self.augment.load_state(state["augment"])
         self.mean_path.copy_(state["mean_path"])
+        self.balance.copy_(state["balance"])
+        self.since_balanced = state["since_balanced"]
         self.step_number, self.nimg, self.early_spread = state["step"], state["nimg"], state["early_spread"]
 
     def numbers(self) -> dict[str, float]:
@@ -188,19 +203,24 @@ class Trainer:
         with torch.no_grad():
             probs = (self.classifier(x) / o.temperature).softmax(dim=1)
         wanted = swap_top(probs) if kind.swap else probs
-        w, fake = self.draw(kind, x, probs, wanted)
+        code, fake = self.draw(kind, x, probs, wanted)
 
         terms: dict[str, Term] = {}
+        joined = adversarial.fade(self.nimg, o.warmup_kimg, o.fade_in_kimg)
+        if kind.watched:
+            self.adversary.look(x, fake, self.augment.strength, blur=1 - joined if o.fade_in_kimg else 0.0)
+            self.update_discriminator(x, probs, wanted)
         if kind.joint:
-            self.update_discriminator(x, probs, fake.detach(), wanted)
-            score_loss = adversarial.persuasion(self.discriminator, fake, wanted, self.augment.strength)
-            terms["adversarial"] = Term(o.adversarial_weight, score_loss)
+            score_loss = self.adversary.persuade(wanted)
             self.log["g_adv"] = score_loss.detach()
+            terms["adversarial"] = Term(o.adversarial_weight * joined * self.balance, score_loss)
         if not kind.random:
-            terms |= self.judge_picture(kind, x, w, fake, wanted)
+            terms |= self.judge_picture(kind, x, code, fake, wanted)
         if o.sparsity_weight:
             weight = self.bare("generator").affine.class_weight
             terms["sparsity"] = Term(o.sparsity_weight, losses.class_sparsity(weight))
+        if o.balance and kind.joint and kind.own:
+            self.rebalance(terms, fake)
         loss = objective.total(terms.values())
         self.descend("g_grad", self.optimizer_g, loss)
         if kind.joint and o.path_weight and self.step_number % o.path_every == 0:
@@ -212,54 +232,66 @@ class Trainer:
         for name in AVERAGED:
             self.ema[name].update(self.bare(name), pictures, self.nimg)
 
+    def rebalance(self, terms: dict[str, Term], fake: Tensor) -> None:
+        """Measure now and then how strongly reconstruction and discriminator pull at the picture; from the next step on
+        the latter counts as much as the former, times its weight."""
+        self.since_balanced += 1
+        if self.since_balanced % BALANCE_EVERY == 1:
+            found = adversarial.balance(terms["reconstruction"].loss, terms["adversarial"].loss, fake)
+            self.balance.lerp_(found, 1.0 if self.since_balanced == 1 else BALANCE_RATE)
+            self.log["balance"] = self.balance
+
     def draw(self, kind: Kind, x: Tensor, probs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """The w [B, D] of a step, the mapping's or what the encoder says of x, and its picture [B, 3, R, R]."""
+        """What the mapping draws or the encoder says of x, w ⊕ t [B, D+T], and its picture [B, 3, R, R]."""
         space, mix = self.bare("generator").space, None
         if kind.random:
-            w = self.mapping(torch.randn(x.shape[0], self.config.z_dim, device=x.device))
+            code = self.mapping(torch.randn(x.shape[0], self.config.z_dim, device=x.device))
             if torch.rand(()) < self.o.style_mixing:
-                mix = mixing(space, w, probs)
+                mix = mixing(space, code, probs)
         else:
-            w = self.encoder(x)
+            code = self.encoder(x)
+            if kind.moved:
+                w, t = code.tensor_split([self.config.w_dim], dim=1)
+                code = torch.cat([w, t.roll(1, dims=0)], dim=1)
             if kind.mixed:
-                mix = mixing(space, w, probs)
+                mix = mixing(space, code, probs)
             if kind.swap:
-                mix = torch.cat([w, wanted], dim=1), self.following(wanted)
-        return w, self.generator(torch.cat([w, probs], dim=1), mix=mix)
+                mix = torch.cat([code, wanted], dim=1), self.following(wanted)
+        return code, self.generator(torch.cat([code, probs], dim=1), mix=mix)
 
     def following(self, wanted: Tensor) -> Tensor:
         """Which coordinates follow swapped probabilities [N, K]: [N, S] bool."""
         generator = self.bare("generator")
         return followers(
             generator.affine.class_weight,
-            generator.space.num_conv,
+            generator.space,
             wanted.argmax(dim=1),
             self.o.swap_dropout,
             self.o.swap_few,
         )
 
-    def update_discriminator(self, x: Tensor, probs: Tensor, fake: Tensor, wanted: Tensor) -> None:
+    def update_discriminator(self, x: Tensor, probs: Tensor, wanted: Tensor) -> None:
         """Real pictures with their own probabilities against fakes with the ones they were asked for."""
-        o, strength = self.o, self.augment.strength
+        o = self.o
         self.discriminator.requires_grad_(True)
-        real_score, fake_score = adversarial.score_both(self.discriminator, x, probs, fake, wanted, strength)
-        loss = losses.discriminator_logistic(real_score, fake_score)
-        self.log |= {"d": loss.detach(), "d_real": real_score.detach().mean(), "d_fake": fake_score.detach().mean()}
+        loss, real, fake = self.adversary.judge(probs, wanted)
+        self.log |= {"d": loss.detach(), "d_real": real.detach().mean(), "d_fake": fake.detach().mean()}
         if o.r1_weight and self.step_number % o.r1_every == 0:
-            penalty = adversarial.r1(partial(self.in_full, "discriminator"), x, probs, strength)
+            penalty = adversarial.r1(partial(self.in_full, "discriminator"), x, probs, self.augment.strength)
             # Lazy: once in r1_every steps, so that many times as strong.
             loss = loss + o.r1_weight / 2 * o.r1_every * penalty
             self.log["r1"] = penalty.detach()
         self.descend("d_grad", self.optimizer_d, loss)
-        self.augment.see(real_score, self.step_number, lambda signs: self.accelerator.reduce(signs, "sum"))
+        self.augment.see(real, self.step_number, lambda signs: self.accelerator.reduce(signs, "sum"))
         self.log |= {"d_overfitting": self.augment.overfitting, "augment": self.augment.share}
         # The generator's gradient passes through the discriminator but must not reach its weights.
         self.discriminator.requires_grad_(False)
 
-    def judge_picture(self, kind: Kind, x: Tensor, w: Tensor, fake: Tensor, wanted: Tensor) -> dict[str, Term]:
+    def judge_picture(self, kind: Kind, x: Tensor, code: Tensor, fake: Tensor, wanted: Tensor) -> dict[str, Term]:
         """What is asked of a picture that the encoder has described: to be like x, and of the wanted class."""
         o, log, shown = self.o, self.log, fake.clamp(-1, 1)
-        pixel, look = objective.reconstruction(x, fake, shown, self.features)
+        pixel, look = losses.l1(x, fake).mean(), self.adversary.distance() if kind.watched else None
+        look = (objective.perceptual(x, shown, self.features) if look is None else look).mean()
         kl = objective.classification(self.classifier, shown, wanted, o.temperature, o.kl_views)
         like_x = o.l1_weight * pixel + o.perceptual_weight * look
         terms = {
@@ -268,12 +300,12 @@ class Trainer:
         }
         if kind.swap:
             log["kl_swap"] = kl.detach()
-        elif not kind.mixed:
+        elif kind.own:
             log |= {"l1": pixel.detach(), "perceptual": look.detach(), "kl": kl.detach()}
-            log["w_spread"] = w.detach().std(dim=0, unbiased=False).mean()
+            log["w_spread"] = code.detach()[:, : self.config.w_dim].std(dim=0, unbiased=False).mean()
             # Lazy like R1, and never on the steps of the random path; a second encoder pass is a fifth of a step.
             if o.w_weight and self.step_number % o.w_every == o.w_every - 1:
-                w_rec = (self.encoder(shown) - w).abs().mean()
+                w_rec = (self.encoder(shown) - code).abs().mean()
                 terms["w"] = Term(o.w_weight * o.w_every, w_rec)
                 log["w_rec"] = w_rec.detach()
         return terms

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from stylex.classifiers.classifier import Outputs
-from stylex.networks.config import ConfigError, ModelConfig
+from stylex.networks.config import ConfigError, DiscriminatorKind, ModelConfig
 from stylex.networks.eye import Perceptual
 from stylex.storage.hub import REPO_ID
 from train.options.choices import Flips, Precision, Strength, Tracker
@@ -33,7 +33,9 @@ HARMLESS = {
 # What numbers may be; all others, 0 or more.
 AT_LEAST_1 = ("batch_size", "w_every", "r1_every", "path_every", "log_every", "report_pictures", "keep_checkpoints")
 ABOVE_0 = ("total_kimg", "temperature", "ada_kimg")
-SHARES = ("style_mixing", "encoder_mixing", "kl_views", "class_swap", "swap_dropout")
+SHARES = ("style_mixing", "encoder_mixing", "kl_views", "class_swap", "swap_dropout", "places_swap")
+# Of the networks; of a model that a run begins from, they are its own.
+SHAPES = ("channels", "trunk_channels", "w_dim", "places")
 
 
 def r1_weight(resolution: int) -> float:
@@ -69,6 +71,10 @@ class Options:
         channels: generator channels from 4x4 up, instead of the preset's.
         trunk_channels: the same for encoder and discriminator.
         w_dim: width of w, instead of the preset's.
+        places: channels of the map that says where things are, instead of the preset's; 0 leaves it to w, as the paper
+            does.
+        discriminator: projected, which reads what a frozen EfficientNet-Lite0 sees and needs no R1; or stylegan2, a
+            network of its own, as in the paper.
         total_kimg: thousands of pictures to train on.
         decay_kimg: over the last so many of them the learning rates fall to 0; 0 keeps them.
         max_minutes: stop after so many minutes, with a checkpoint. 0 = no limit.
@@ -78,10 +84,15 @@ class Options:
         batch_size: pictures per process and step; the preset's if not given.
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
+        discriminator_lr_mul: the same for the discriminator; if not given, a quarter for projected and 1 for stylegan2.
         mixed_precision: auto takes bf16 where the processor has it.
         compile: the networks through torch.compile; minutes before the first step. docs/speed.md tells whether it pays.
         flips: none, horizontal or dihedral; only what does not change the class.
         warmup_kimg: so long only encoder and generator, without the discriminator.
+        fade_in_kimg: over so many kimg after the warm-up the discriminator's weight grows to adversarial_weight; over
+            as many before it, it learns alone. What projected sees is blurred at first and ever less.
+        places_swap: share of the encoder's steps that draw a picture with the places of another one; such a picture
+            has its own class and no reconstruction loss, so the class cannot hide in places.
         random_path_every: one step in so many draws random pictures, the others go through the encoder.
         style_mixing: share of the random steps that mix two styles.
         encoder_mixing: share of the encoder's steps after the warm-up that mix the styles of two pictures; such a
@@ -98,6 +109,8 @@ class Options:
             train_classifier.py goes by default, at 0 not at all: an edit has to persuade from every side. Not in the
             paper.
         adversarial_weight: of the generator's adversarial loss.
+        balance: adversarial_weight is relative: 1 lets the discriminator pull at the pictures as strongly as the
+            reconstruction does, measured by their gradients.
         class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
         swap_after_kimg: none before.
         swap_closeness: weight of staying close to the picture on those steps.
@@ -110,7 +123,7 @@ class Options:
             to how far the discriminator has learnt its pictures by heart, for a few thousand pictures or fewer.
         ada_target: with ada, the mean of sign(D(real)) to hold; higher changes fewer pictures.
         ada_kimg: with ada, thousands of pictures in which the share could rise from 0 to 1.
-        r1_weight: gamma of R1; the preset's if not given.
+        r1_weight: gamma of R1; if not given the preset's for stylegan2, and 0 for projected, which has none.
         r1_every: computed once in so many steps.
         path_weight: path length regularisation; 0 = off.
         path_every: computed once in so many steps.
@@ -143,6 +156,8 @@ class Options:
     channels: list[int] | None = None
     trunk_channels: list[int] | None = None
     w_dim: int | None = None
+    places: int | None = None
+    discriminator: DiscriminatorKind = "projected"
     total_kimg: float = 1000.0
     decay_kimg: float = 0.0
     max_minutes: float = 0.0
@@ -151,10 +166,13 @@ class Options:
     batch_size: int = None  # type: ignore[assignment]
     learning_rate: float = 2e-3
     encoder_lr_mul: float = 0.5
+    discriminator_lr_mul: float = None  # type: ignore[assignment]
     mixed_precision: Precision = "auto"
     compile: bool = False
     flips: Flips = "horizontal"
     warmup_kimg: float = 50.0
+    fade_in_kimg: float = 2.0
+    places_swap: float = 0.0
     random_path_every: int = 2
     style_mixing: float = 0.9
     encoder_mixing: float = 0.0
@@ -168,6 +186,7 @@ class Options:
     kl_ramp_kimg: float = 0.0
     kl_views: float = 0.0
     adversarial_weight: float = 1.0
+    balance: bool = False
     class_swap: float = 0.4
     swap_after_kimg: float = 20.0
     swap_closeness: float = 0.5
@@ -206,8 +225,11 @@ class Options:
         # Numbers of the preset; a resolution that has none is refused by `model_config`.
         if self.batch_size is None:
             self.batch_size = BATCH_SIZE.get(self.resolution, 1)
+        projected = self.discriminator == "projected"
         if self.r1_weight is None:
-            self.r1_weight = r1_weight(self.resolution)
+            self.r1_weight = 0.0 if projected else r1_weight(self.resolution)
+        if self.discriminator_lr_mul is None:
+            self.discriminator_lr_mul = 0.25 if projected else 1.0
         numbers = [name for name, value in vars(self).items() if isinstance(value, (int, float))]
         check_numbers(self, AT_LEAST_1, lambda v: v >= 1, "use 1 or more", ConfigError)
         check_numbers(self, ABOVE_0, lambda v: 0 < v < math.inf, "use a number above 0", ConfigError)
@@ -218,6 +240,11 @@ class Options:
         if self.random_path_every < 2:
             raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
 
+        if projected and self.r1_weight:
+            raise ConfigError(
+                f"r1_weight is {self.r1_weight:g}, and a projected discriminator has no R1; leave it out, or use "
+                "--discriminator stylegan2"
+            )
         if self.push_to_hub and not REPO_ID.fullmatch(self.hub_model_id or ""):
             raise ConfigError(f"push_to_hub needs hub_model_id, such as me/stylex-mine; it is {self.hub_model_id!r}")
 
@@ -232,6 +259,8 @@ class Options:
             found.append(
                 f"the classification loss never has its full weight: kl_ramp_kimg {self.kl_ramp_kimg:g}, {end}"
             )
+        if self.places_swap and self.places == 0:
+            found.append(f"places_swap {self.places_swap:g} does nothing where places is 0")
         if self.swap_few and not self.class_swap:
             found.append(f"swap_few {self.swap_few} does nothing where class_swap is 0")
         for name in ("class_swap", "kl_views"):
@@ -239,6 +268,9 @@ class Options:
                 found.append(f"{name} {getattr(self, name):g} does nothing where kl_weight is 0")
         return found
 
-    def model_config(self, num_classes: int) -> ModelConfig:
-        changes = {"channels": self.channels, "trunk_channels": self.trunk_channels, "w_dim": self.w_dim}
-        return ModelConfig.preset(self.resolution, num_classes, **{k: v for k, v in changes.items() if v is not None})
+    def model_config(self, num_classes: int, init: ModelConfig | None = None) -> ModelConfig:
+        """The shapes of the run's networks: those of `init` if it begins from a model, else the preset's, changed."""
+        if init is not None:
+            return replace(init, num_classes=num_classes, discriminator=self.discriminator)
+        changes = {name: value for name in SHAPES if (value := getattr(self, name)) is not None}
+        return ModelConfig.preset(self.resolution, num_classes, discriminator=self.discriminator, **changes)

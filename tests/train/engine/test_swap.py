@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from stylex.stylespace import StyleSpace
 from train.engine.swap import followers, owned, swap_top
 
 
@@ -31,18 +32,21 @@ def test_swap_top_of_many_classes_gives_the_first_place_to_another():
     assert counts[1:].min() > 500 / 3 - 5 * math.sqrt(500 / 3)
 
 
-def test_the_swap_never_touches_torgb_and_drops_a_share_of_each_picture():
+SPACE = StyleSpace((20, 20), places=1)  # 60 of the convolutions, 40 of toRGB, 64 of places
+
+
+def test_the_swap_never_touches_torgb_nor_places_and_drops_a_share_of_each_picture():
     torch.manual_seed(0)
-    weight, target = torch.randn(90, 2), torch.zeros(400, dtype=torch.long)
-    mask = followers(weight, 60, target, dropout=0.8, few=0)
-    assert mask.shape == (400, 90)
+    weight, target = torch.randn(100, 2), torch.zeros(400, dtype=torch.long)
+    mask = followers(weight, SPACE, target, dropout=0.8, few=0)
+    assert mask.shape == (400, 164)
     assert not mask[:, 60:].any()
     share = mask[:, :60].float().mean(dim=1)
     # kept: uniform between 0.2 and 1
     assert share.min() > 0.05
     assert share.mean().item() == pytest.approx(0.6, abs=0.05)
     assert share.std() > 0.15
-    assert followers(weight, 60, target[:3], dropout=0.0, few=0)[:, :60].all()
+    assert followers(weight, SPACE, target[:3], dropout=0.0, few=0)[:, :60].all()
 
 
 def test_a_coordinate_belongs_to_the_class_that_lies_beyond_all_others():
@@ -62,10 +66,10 @@ def test_a_coordinate_belongs_to_the_class_that_lies_beyond_all_others():
 
 def test_in_half_of_the_pictures_only_the_few_that_the_class_owns_follow():
     torch.manual_seed(0)
-    weight, target = torch.randn(90, 3), torch.randint(3, (600,))
-    mask = followers(weight, 60, target, dropout=0.2, few=7)
+    weight, target = torch.randn(100, 3), torch.randint(3, (600,))
+    mask = followers(weight, SPACE, target, dropout=0.2, few=7)
     few = mask.sum(dim=1) == 7
     assert few.float().mean().item() == pytest.approx(0.5, abs=0.07)
-    assert torch.equal(mask[few], owned(weight[:60], target[few], 7, 90))
+    assert torch.equal(mask[few], owned(weight[:60], target[few], 7, 164))
     assert mask[~few].sum(dim=1).min() > 30
     assert not mask[:, 60:].any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,10 @@ from small import assert_same, tiny_classifier
 from torch import Tensor
 
 from stylex import StylEx, losses
+from stylex.networks.config import ConfigError
 from stylex.networks.discriminator import Discriminator
+from stylex.networks.eye import EfficientNetLite0
+from stylex.networks.generator import split_latent
 from train.engine import adversarial, checkpoint, objective
 from train.engine.checkpoint import ResumeError
 from train.engine.networks import AVERAGED, NETWORKS
@@ -217,6 +221,143 @@ def test_the_classification_loss_comes_in_slowly(make_trainer, x):
     for nimg, share in ((0, 0.0), (500, 0.5), (1000, 1.0), (2000, 1.0)):
         (loss, kl), (without, _) = total[1.0, nimg], total[0.0, nimg]
         torch.testing.assert_close(loss - without, share * kl)
+
+
+# Places.
+
+
+def test_a_step_with_moved_places_keeps_the_class_and_has_no_reconstruction_loss(make_trainer, x, monkeypatch):
+    trainer = make_trainer(places_swap=1.0, class_swap=0.0, flips="none", random_path_every=1000)
+    trainer.step_number = 3  # an encoder step that would otherwise compute the loss of w
+    asked, drawn = [], []
+    kl, forward = losses.classifier_kl, trainer.generator.forward
+    monkeypatch.setattr(losses, "classifier_kl", lambda p, q: asked.append(p) or kl(p, q))
+    monkeypatch.setattr(trainer.generator, "forward", lambda latent, mix: drawn.append(latent) or forward(latent, mix))
+    code = trainer.encoder(x).detach()
+    trainer.step(x)
+    w, t, _ = split_latent(drawn[0], trainer.config)
+    torch.testing.assert_close(w, code[:, :8])
+    torch.testing.assert_close(t, code[:, 8:].roll(1, dims=0))
+    torch.testing.assert_close(asked[0], trainer.classifier(x).softmax(dim=1))
+    assert not {"l1", "kl", "w_rec", "w_spread"} & set(trainer.log)
+
+
+def test_mixed_pictures_keep_their_own_places(make_trainer, x, monkeypatch):
+    trainer = make_trainer(style_mixing=1.0)
+    masks = []
+    forward = trainer.generator.forward
+    monkeypatch.setattr(trainer.generator, "forward", lambda latent, mix: masks.append(mix[1]) or forward(latent, mix))
+    trainer.step(x)
+    space = trainer.bare("generator").space
+    assert masks[0].shape == (4, space.size)
+    assert masks[0].any()
+    assert not masks[0][:, space.num_styles :].any()
+
+
+# A shared eye.
+
+PROJECTED: dict[str, Any] = {
+    "discriminator": "projected",
+    "perceptual": "efficientnet",
+    "path_weight": 0.0,
+    "r1_every": 16,
+    "augment": 0.3,
+}
+
+
+def test_the_eye_reads_every_picture_once_in_a_step(make_trainer, x, monkeypatch):
+    trainer = make_trainer(**PROJECTED, random_path_every=1000)
+    trainer.step_number = 1
+    read = []
+    maps = EfficientNetLite0.maps
+    monkeypatch.setattr(EfficientNetLite0, "maps", lambda eye, a: read.append(len(a)) or maps(eye, a))
+    trainer.step(x)
+    assert read == [4, 4]  # real, drawn
+    assert {"perceptual", "g_adv", "d", "d_real", "d_fake"} <= set(trainer.log) | {"perceptual"}
+
+
+def test_real_and_drawn_pictures_are_changed_alike_before_a_shared_eye(make_trainer, x):
+    trainer = make_trainer(**{**PROJECTED, "augment": 1.0})
+    trainer.adversary.look(x, x.clone(), 1.0, blur=0.5)
+    assert_same(trainer.adversary.real, trainer.adversary.fake)
+    torch.testing.assert_close(trainer.adversary.distance(), torch.zeros(4))
+
+
+def test_all_but_the_random_projections_move_and_the_eye_does_not(make_trainer, x):
+    trainer = make_trainer(**PROJECTED)
+    before, eye = weights(trainer), {k: v.clone() for k, v in trainer.features.state_dict().items()}
+    fixed = {k: v.clone() for k, v in trainer.bare("discriminator").named_buffers() if not k.endswith(".u")}
+    for _ in range(2):
+        trainer.step(x)
+    changed = moved(before, trainer)
+    for name in NETWORKS:
+        assert changed[name] == list(before[name]), f"a weight of the {name} stands still"
+    assert_same(eye, dict(trainer.features.state_dict()))
+    assert_same(fixed, {k: v for k, v in trainer.bare("discriminator").named_buffers() if k in fixed})
+
+
+def test_the_discriminator_learns_alone_before_its_weight_grows(make_trainer, x):
+    trainer = make_trainer(**{**PROJECTED, "fade_in_kimg": 0.008}, warmup_kimg=0.016, class_swap=0.0)
+    seen = []
+    for _ in range(8):
+        before = weights(trainer)
+        trainer.log.clear()
+        trainer.step(x)
+        seen.append((bool(moved(before, trainer)["discriminator"]), "g_adv" in trainer.log))
+    assert seen == [(False, False)] * 2 + [(True, False)] * 2 + [(True, True)] * 4
+    assert [adversarial.fade(n, 0.016, 0.008) for n in (0, 16, 20, 24, 99)] == pytest.approx([0, 0, 0.5, 1, 1])
+    assert [adversarial.fade(n, 0.016, 0.0) for n in (0, 15, 16)] == [0, 0, 1]
+
+
+def test_what_a_shared_eye_sees_is_blurred_at_first_and_keeps_its_mean(x):
+    flat = torch.full((1, 3, 64, 64), 0.3)
+    torch.testing.assert_close(adversarial.blurred(flat, 1.0), flat)
+    spread = [float(adversarial.blurred(x, share).std()) for share in (0.0, 0.5, 1.0)]
+    assert spread == sorted(spread, reverse=True)
+    assert spread[0] > 1.3 * spread[2]
+    assert adversarial.blurred(x, 0.0) is x
+
+
+def test_the_balance_is_the_ratio_of_the_pulls_at_the_picture():
+    fake = torch.ones(2, 3, requires_grad=True)
+    found = adversarial.balance((6 * fake).sum(), (fake.square()).sum(), fake)
+    torch.testing.assert_close(found, torch.tensor(3.0))
+
+
+def test_a_balanced_run_weighs_the_discriminator_by_the_reconstruction(make_trainer, x):
+    trainer = make_trainer(**PROJECTED, balance=True, class_swap=0.0, random_path_every=1000)
+    assert float(trainer.balance) == 1
+    trainer.step_number = 1
+    trainer.step(x)
+    assert float(trainer.balance) == float(trainer.log["balance"]) not in (0, 1)
+
+
+def test_a_run_with_a_shared_eye_resumes_to_the_last_bit(make_trainer, x, run):
+    options = {**PROJECTED, "balance": True, "places_swap": 0.3, "augment": "ada", "fade_in_kimg": 0.012}
+    unbroken = make_trainer(**options)
+    for step in range(6):
+        unbroken.step(x.roll(step, dims=0))
+        if step == 2:
+            checkpoint.save(run, unbroken.nimg, unbroken.state())
+    resumed = make_trainer(**options)
+    resumed.load_state(checkpoint.load(run, "latest"))
+    for step in range(3, 6):
+        resumed.step(x.roll(step, dims=0))
+    assert_same(resumed.state(), unbroken.state())
+
+
+def test_a_discriminator_of_another_kind_starts_afresh_and_the_rest_is_the_model_s(make_trainer, x):
+    model = make_trainer().model()
+    trainer = make_trainer(init=model, **PROJECTED)
+    assert trainer.config == replace(model.config, discriminator="projected")
+    for name in AVERAGED:
+        assert_same(dict(trainer.bare(name).state_dict()), dict(getattr(model, name).state_dict()))
+    trainer.step(x)
+
+
+def test_a_projected_discriminator_with_r1_is_refused(make_trainer):
+    with pytest.raises(ConfigError, match="r1_weight is 2, and a projected discriminator has no R1; leave it out"):
+        make_trainer(**PROJECTED, r1_weight=2.0)
 
 
 # State.

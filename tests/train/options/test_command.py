@@ -53,14 +53,29 @@ def test_the_command_line_wins_over_the_file(tmp_path):
 
 
 def test_every_option_can_be_given_on_the_command_line():
-    values = {"channels": "[8, 8]", "trunk_channels": "[8, 8]", "w_dim": "4", "init_from": "m", "flips": "none"}
+    values = {
+        "channels": "[8, 8]",
+        "trunk_channels": "[8, 8]",
+        "w_dim": "4",
+        "places": "2",
+        "init_from": "m",
+        "flips": "none",
+    }
     values |= {"mixed_precision": "bf16", "perceptual": "lpips", "resume": "none", "random_path_every": "3"}
-    values |= {"push_to_hub": "false", "hub_private_repo": "true", "dry_run": "true", "compile": "true"}
+    values |= {
+        "push_to_hub": "false",
+        "hub_private_repo": "true",
+        "dry_run": "true",
+        "compile": "true",
+        "balance": "true",
+    }
+    values |= {"discriminator": "stylegan2"}
     values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
     values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "1" if field.type in ("int", "float") else "text")
-        o = parse(Options, "", [*NEEDED, f"--{field.name}", value])
+        own = ["--discriminator", "stylegan2"] if field.name == "r1_weight" else []  # the other kind has none
+        o = parse(Options, "", [*NEEDED, *own, f"--{field.name}", value])
         assert getattr(o, field.name) == yaml.safe_load(value)
 
 
@@ -133,7 +148,7 @@ def test_a_mistyped_option_in_the_file_is_refused(tmp_path, capsys):
 def test_the_configurations_that_ship_are_accepted(path):
     script = ClassifierOptions if path.stem.endswith("classifier") else Options
     # The recipes are for anybody's pictures; a file that says which ones may stand behind them.
-    needed = NEEDED if path.stem in ("laptop", "more") else []
+    needed = NEEDED if path.stem in ("laptop", "more", "see", "change") else []
     o = parse(script, "", ["--config", str(path), *needed])
     for name, value in yaml.safe_load(path.read_text()).items():
         assert getattr(o, name) == value
@@ -156,6 +171,6 @@ def test_a_schedule_that_never_trains_the_encoder_is_refused():
 def test_channels_replace_those_of_the_preset():
     o = Options("d", "o", "c", resolution=32, channels=[4, 5, 6, 7], w_dim=9)
     config = o.model_config(3)
-    assert config == ModelConfig.preset(32, 3, channels=[4, 5, 6, 7], w_dim=9)
+    assert config == ModelConfig.preset(32, 3, channels=[4, 5, 6, 7], w_dim=9, discriminator="projected")
     with pytest.raises(ConfigError, match="no preset for 48 px"):
         Options("d", "o", "c", resolution=48).model_config(2)
