@@ -160,14 +160,14 @@ class Options:
 
 HEAD = (
     "| px | generator's channels, 4x4 up | encoder's, discriminator's | w | parameters | coordinates, searched of all "
-    "| pictures a step | R1 weight | memory, counted: fp32, bf16 | memory, measured "
+    "| pictures a step | R1 weight, stylegan2 | memory, counted: fp32, bf16 | memory, measured "
     "| seconds for 1,000 pictures, measured |"
 )
 
 
 def row(resolution: int, measured: dict[str, Any] | None = None, memory: str = "") -> str:
     """One line of the table; `measured` is a run of benchmarks/training.py."""
-    config = ModelConfig.preset(resolution, num_classes=2)
+    config = ModelConfig.preset(resolution, num_classes=2, discriminator="projected")
     size = Size.of(config)
     cells = [
         str(resolution),
@@ -198,7 +198,10 @@ def main(args: list[str] | None = None) -> None:
         measured = runs.get(str(resolution))
         if measured and measured["batch_size"] != batch_size:
             sys.exit(f"error: {o.measured} has {resolution} px with another batch size than the preset's {batch_size}")
-        counted = (Memory.of(ModelConfig.preset(resolution, 2), batch_size, bf16=bf16) for bf16 in (False, True))
+        counted = (
+            Memory.of(ModelConfig.preset(resolution, 2, discriminator="projected"), batch_size, bf16=bf16)
+            for bf16 in (False, True)
+        )
         print(row(resolution, measured, ", ".join(f"{memory.total / 1e9:.1f} GB" for memory in counted)))
 
 

@@ -34,7 +34,7 @@ def test_the_size_is_that_of_the_networks(config):
 
 
 def test_256_px_has_the_coordinates_of_the_published_model():
-    size = Size.of(ModelConfig.preset(256, 2))
+    size = Size.of(ModelConfig.preset(256, 2, places=0))
     assert (size.searched, size.coordinates) == (5760, 8704)
 
 
@@ -80,9 +80,11 @@ def test_every_preset_has_its_numbers():
     assert set(BATCH_SIZE) == set(PRESETS)
     assert all(batch_size % 4 == 0 for batch_size in BATCH_SIZE.values())
     assert [r1_weight(resolution) for resolution in (32, 64, 128, 256)] == [1.0, 1.0, 4.0, 16.0]
+    o = Options("d", "o", "c", resolution=128, discriminator="stylegan2")
+    assert (o.batch_size, o.r1_weight, o.discriminator_lr_mul) == (BATCH_SIZE[128], 4.0, 1.0)
     o = Options("d", "o", "c", resolution=128)
-    assert (o.batch_size, o.r1_weight) == (BATCH_SIZE[128], 4.0)
-    o = Options("d", "o", "c", resolution=128, batch_size=4, r1_weight=0.0)
+    assert (o.r1_weight, o.discriminator_lr_mul) == (0.0, 0.25)
+    o = Options("d", "o", "c", resolution=128, discriminator="stylegan2", batch_size=4, r1_weight=0.0)
     assert (o.batch_size, o.r1_weight) == (4, 0.0)
 
 
@@ -90,7 +92,7 @@ def test_a_row_says_what_was_measured_and_where():
     run = {"device": "x86_64", "threads": 1, "precision": "bfloat16", "peak_memory_mb": 1500.0, "images_per_second": 20}
     assert row(64, run, "0.8 GB").endswith("| 0.8 GB | 1.5 GB | 50 (x86_64, 1 thread, bfloat16) |")
     assert row(64).endswith("| not measured | not measured |")
-    assert row(64).startswith("| 64 | 192 192 160 96 48 | 192 192 128 64 32 | 128 | 6.5 M | 1,328 of 2,016 | 16 | 1 |")
+    assert row(64).startswith("| 64 | 192 192 160 96 48 | 192 192 128 64 32 | 128 | 4.7 M | 1,328 of 2,528 | 16 | 1 |")
 
 
 def test_a_table_of_another_batch_size_is_refused(tmp_path, monkeypatch):

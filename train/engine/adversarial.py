@@ -20,8 +20,8 @@ from train.engine.augment import for_discriminator
 Strength = float | Tensor
 Discriminator = Callable[..., Tensor]  # of pictures [N, 3, R, R] and probabilities [N, K]: [N]
 ByMaps = Callable[..., list[Tensor]]  # of maps and probabilities [N, K]: [N, L] from each head
-# Beyond the range of a picture is still seen, so that there is a way back from there.
-SEEN_RANGE = 1.2
+# What lies outside of the range of a picture is seen so much fainter: a clamp would leave no way back from there.
+OUTSIDE = 0.1
 # How blurred the eye's first pictures are, in pixels of 64 (Sauer et al. 2022, "StyleGAN-XL", section 3.1).
 FIRST_BLUR = 1.0
 
@@ -87,8 +87,8 @@ class SharedEye:
 
         def seen(x: Tensor) -> list[Tensor]:
             torch.manual_seed(draws)
-            x = for_discriminator(x.clamp(-SEEN_RANGE, SEEN_RANGE), strength)
-            return self.eye.maps(blurred(x, blur))
+            inside = x.clamp(-1, 1)
+            return self.eye.maps(blurred(for_discriminator(inside + OUTSIDE * (x - inside), strength), blur))
 
         with torch.no_grad():
             self.real = seen(x)

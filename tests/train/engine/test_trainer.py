@@ -283,6 +283,14 @@ def test_real_and_drawn_pictures_are_changed_alike_before_a_shared_eye(make_trai
     torch.testing.assert_close(trainer.adversary.distance(), torch.zeros(4))
 
 
+def test_there_is_a_way_back_from_outside_of_the_range_of_a_picture(make_trainer, x):
+    trainer = make_trainer(**{**PROJECTED, "augment": 0.0})
+    fake = (x * 0 + 3).requires_grad_()
+    trainer.adversary.look(x, fake, 0.0, blur=0.0)
+    trainer.adversary.persuade(torch.full((4, 2), 0.5)).backward()
+    assert fake.grad.abs().amax(dim=(1, 2, 3)).min() > 0
+
+
 def test_all_but_the_random_projections_move_and_the_eye_does_not(make_trainer, x):
     trainer = make_trainer(**PROJECTED)
     before, eye = weights(trainer), {k: v.clone() for k, v in trainer.features.state_dict().items()}
