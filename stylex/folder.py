@@ -14,6 +14,7 @@ from .attfind.effects import REST, Attribute
 from .attfind.screening import Certificate
 from .classifiers.adopt import Network, is_reference, load_reference, save_reference
 from .classifiers.classifier import load_classifier, save_classifier
+from .classifiers.stranger import Stranger
 from .networks.config import ConfigError, ModelConfig
 from .storage.files import (
     ModelError,
@@ -32,9 +33,10 @@ from .version import __version__
 # nor other discriminators.
 FORMAT_VERSION = 3
 CLASSIFIERS = ("classifier", "judge")
+COMPONENTS = (*networks.NAMES, *CLASSIFIERS, "stranger")  # each the folder that it lies in
 REQUIRED = ("generator", "encoder", "classifier")
 # What a push takes away where the model no longer has it; samples and everything else in a repository stays.
-OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in (*networks.NAMES, *CLASSIFIERS)))
+OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in COMPONENTS))
 
 
 def read_model(folder: Path, classifier: str | Network | None = None) -> dict[str, Any]:
@@ -61,6 +63,8 @@ def read_model(folder: Path, classifier: str | Network | None = None) -> dict[st
             )
     if classifier is not None and parts["classifier"].portable:
         raise ModelError(f"{folder} holds its own classifier; leave the other one out")
+    if "stranger" in components:
+        parts["stranger"] = Stranger.load(folder / "stranger", parts["classifier"].class_names)
     for name, kind in networks.kinds(config).items():
         if name in components:
             parts[name] = kind.from_file(config, folder / name / "model.safetensors")
@@ -88,7 +92,7 @@ def write_model(
     """Write the folder that `read_model` reads.
 
     Args:
-        parts: the networks and classifiers there are, by their names in `networks.NAMES` and `CLASSIFIERS`.
+        parts: the networks and classifiers there are, by their names in `COMPONENTS`.
         card: for README.md, which is left as it is without one; and as somebody edited it, unless this is edited, too.
     """
     for name, part in parts.items():
@@ -140,12 +144,11 @@ def _read_config(path: Path) -> tuple[ModelConfig, list[str]]:
         config = ModelConfig.from_dict(values["model"])
     except ConfigError as error:
         raise ModelError(f"{path}: {error}") from None
-    known = (*networks.NAMES, *CLASSIFIERS)
     components = values.get("components")
     if version == 1:
-        components = [name for name in known if name in REQUIRED or (path.parent / name).is_dir()]
-    if not isinstance(components, list) or not all(isinstance(n, str) and n in known for n in components):
-        raise ModelError(f"{path}: components is {components!r}; use a list of {', '.join(known)}")
+        components = [name for name in COMPONENTS if name in REQUIRED or (path.parent / name).is_dir()]
+    if not isinstance(components, list) or not all(isinstance(n, str) and n in COMPONENTS for n in components):
+        raise ModelError(f"{path}: components is {components!r}; use a list of {', '.join(COMPONENTS)}")
     if missing := [name for name in REQUIRED if name not in components]:
         raise ModelError(f"{path}: {missing[0]} is not among the components; no model can do without it")
     return config, components

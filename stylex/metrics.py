@@ -13,6 +13,9 @@ VISIBLE_SHARE = 0.01
 
 CONFIDENCE = 0.95
 
+KID_SUBSETS = 100
+KID_SIZE = 100  # of either kind; half of them where there are fewer than twice as many
+
 
 def agreement(logits: Tensor, logits_rec: Tensor) -> Tensor:
     """Which pictures get the same class before and after reconstruction: [N] bool, from logits [N, K]."""
@@ -56,18 +59,52 @@ def wilson(share: float, n: int, confidence: float = CONFIDENCE) -> tuple[float,
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def kid(real: Tensor, fake: Tensor) -> float:
-    """Kernel Inception Distance's estimator on any features [N, F], [M, F]: squared MMD with the cubic kernel.
+def kid(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
+    """Kernel Inception Distance on any features [N, F], [M, F], and its spread: the squared MMD with the cubic kernel
+    (a·b / F + 1)³ of equally many of either, unbiased; mean and standard deviation over `KID_SUBSETS` such draws.
 
     Unbiased, so it means something for a few hundred pictures where FID does not (Binkowski et al. 2018, "Demystifying
-    MMD GANs", section 4). Here the features are EfficientNet-Lite0's, so the number compares only with our own.
+    MMD GANs", section 4; their features are Inception's and their subsets of 1,000). The number compares only with
+    others of the same features.
+
+    Raises:
+        ValueError: if there are fewer than four of either.
     """
+    if min(len(real), len(fake)) < 4:
+        raise ValueError(f"{len(real)} and {len(fake)} pictures are too few for a KID; it needs four of either")
+    size = min(KID_SIZE, len(real) // 2, len(fake) // 2)  # with all of them every draw would be the same
+    generator = torch.Generator().manual_seed(seed)
 
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.t() / a.shape[1] + 1) ** 3
+    def draw(features: Tensor) -> Tensor:
+        return features[torch.randperm(len(features), generator=generator)[:size].to(features.device)].double()
 
-    real, fake = real.double(), fake.double()
-    n, m = len(real), len(fake)
-    within_real = (kernel(real, real).sum() - kernel(real, real).diagonal().sum()) / (n * (n - 1))
-    within_fake = (kernel(fake, fake).sum() - kernel(fake, fake).diagonal().sum()) / (m * (m - 1))
-    return float(within_real + within_fake - 2 * kernel(real, fake).mean())
+    draws = torch.tensor([_squared_mmd(draw(real), draw(fake)) for _ in range(KID_SUBSETS)])
+    return draws.mean().item(), draws.std(unbiased=False).item()
+
+
+def _squared_mmd(a: Tensor, b: Tensor) -> float:
+    """Unbiased: pairs of one and the same row are left out."""
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.t() / x.shape[1] + 1) ** 3
+
+    def within(x: Tensor) -> Tensor:
+        k = kernel(x, x)
+        return (k.sum() - k.diagonal().sum()) / (len(x) * (len(x) - 1))
+
+    return float(within(a) + within(b) - 2 * kernel(a, b).mean())
+
+
+def donors(answers: Tensor, seed: int = 0) -> Tensor:
+    """For each of N pictures another one, at random, of another class: indices [N], -1 where there is none.
+
+    Args:
+        answers: [N] the class of each.
+    """
+    order = torch.randperm(len(answers), generator=torch.Generator().manual_seed(seed))
+    found = torch.full_like(answers, -1)
+    for k in answers.unique():
+        own, others = (answers == k).nonzero().flatten(), order[answers[order] != k]
+        if len(others):
+            found[own] = others[torch.arange(len(own)) % len(others)]
+    return found

@@ -9,15 +9,15 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from . import networks
 from .attfind.edits import SingleEdits
 from .attfind.effects import Attribute, Edits, EditsOf
 from .attfind.screening import Certificate
 from .classifiers.adopt import NOT_SHARED, Network
 from .classifiers.classifier import Classifier
+from .classifiers.stranger import Stranger
 from .explain import explain
 from .explanation import Explanation, Strategy
-from .folder import CLASSIFIERS, OWN_FILES, read_model, write_model
+from .folder import COMPONENTS, OWN_FILES, read_model, write_model
 from .gradients import differentiable
 from .metrics import changed_share
 from .networks.component import Component
@@ -35,8 +35,8 @@ class StylEx:
     """Explains what an image classifier looks at.
 
     Mapping and discriminator are there to draw random pictures and to train on; `judge` is a second classifier that
-    the metrics ask. An explanation needs none of them. `certificate` says how much of an exhaustive search the one for
-    the attributes kept, if it was screened and that was measured.
+    the metrics ask, and `stranger` a third with other eyes. An explanation needs none of them. `certificate` says how
+    much of an exhaustive search the one for the attributes kept, if it was screened and that was measured.
 
     x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+T+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
     `classify` for the probabilities of either picture. Nothing here changes a weight.
@@ -53,6 +53,7 @@ class StylEx:
         mapping: Mapping | None = None,
         discriminator: Component | None = None,
         judge: Classifier | None = None,
+        stranger: Stranger | None = None,
         stats: StyleStats | None = None,
         attributes: Iterable[Attribute] = (),
         certificate: Certificate | None = None,
@@ -70,6 +71,7 @@ class StylEx:
         self.mapping = mapping
         self.discriminator = discriminator
         self.judge = judge
+        self.stranger = stranger
         self.stats = stats
         self.attributes = list(attributes)
         self.certificate = certificate
@@ -193,7 +195,7 @@ class StylEx:
 
     def parts(self) -> dict[str, nn.Module]:
         """The networks and classifiers that it has, by name."""
-        return {n: part for n in (*networks.NAMES, *CLASSIFIERS) if (part := getattr(self, n)) is not None}
+        return {n: part for n in COMPONENTS if (part := getattr(self, n)) is not None}
 
     def modules(self) -> list[nn.Module]:
         return list(self.parts().values())

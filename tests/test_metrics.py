@@ -58,18 +58,45 @@ def test_what_is_beyond_white_does_not_count_as_change():
 
 
 def test_kid_by_pencil():
-    # One feature: k(a, b) = (a b + 1)^3. Real 0, 1: k = 1. Fake 1, 2: k = 27. Between: 1, 1, 8, 27, mean 37 / 4.
-    real, fake = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]])
-    assert metrics.kid(real, fake) == pytest.approx(1 + 27 - 2 * 37 / 4)
+    # One feature: k(a, b) = (a b + 1)^3, and every draw of two is of equal numbers. Real 0: k = 1. Fake 1: k = 8.
+    # Between: 1. So 1 + 8 - 2 in every draw, and no spread.
+    assert metrics.kid(torch.zeros(4, 1), torch.ones(4, 1)) == pytest.approx((7.0, 0.0))
+
+
+def test_kid_is_the_mean_over_draws_of_the_unbiased_estimator_and_their_deviation():
+    # Draws of two of the fake 1, 1, 2, 2: both 1 (k = 8), both 2 (125), or one of each (27); real is 0 everywhere.
+    # 8 + 1 - 2, 125 + 1 - 2 and 27 + 1 - 2, which come one, one and four times of six.
+    real, fake = torch.zeros(4, 1), torch.tensor([[1.0], [1.0], [2.0], [2.0]])
+    mean = (7 + 124 + 4 * 26) / 6
+    deviation = ((7 - mean) ** 2 + (124 - mean) ** 2 + 4 * (26 - mean) ** 2) / 6
+    found = [metrics.kid(real, fake, seed) for seed in range(40)]
+    assert sum(m for m, _ in found) / 40 == pytest.approx(mean, rel=0.05)
+    assert sum(s for _, s in found) / 40 == pytest.approx(deviation**0.5, rel=0.05)
 
 
 def test_kid_of_one_distribution_is_zero_on_average_and_grows_with_distance():
     torch.manual_seed(0)
-    same = [metrics.kid(torch.randn(40, 6), torch.randn(40, 6)) for _ in range(40)]
-    assert sum(same) / 40 == pytest.approx(0, abs=0.02)
+    same = [metrics.kid(torch.randn(40, 6), torch.randn(40, 6))[0] for _ in range(20)]
+    assert sum(same) / 20 == pytest.approx(0, abs=0.03)
     real = torch.randn(200, 6)
-    near, far = metrics.kid(real, torch.randn(200, 6) + 0.5), metrics.kid(real, torch.randn(200, 6) + 2)
+    near, far = (metrics.kid(real, torch.randn(200, 6) + by)[0] for by in (0.5, 2))
     assert 0.05 < near < far
+
+
+def test_kid_takes_many_pictures_in_draws_of_a_hundred_and_few_are_refused():
+    fake = torch.cat([torch.zeros(150, 2), torch.ones(150, 2)])
+    _, spread = metrics.kid(torch.zeros(300, 2), fake)
+    assert 0 < spread < 2
+    with pytest.raises(ValueError, match="3 and 9 pictures are too few for a KID; it needs four of either"):
+        metrics.kid(torch.zeros(3, 2), torch.zeros(9, 2))
+
+
+def test_everybody_s_donor_is_of_another_class():
+    answers = torch.tensor([0, 0, 1, 2, 0, 1])
+    given = metrics.donors(answers)
+    assert (answers[given] != answers).all()
+    assert torch.equal(given, metrics.donors(answers))
+    assert metrics.donors(torch.tensor([3, 3])).tolist() == [-1, -1]
 
 
 def test_wilson_s_interval_is_the_one_worked_out_by_hand():

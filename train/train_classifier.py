@@ -2,18 +2,20 @@
 
     python train/train_classifier.py --config train/configs/leaves-classifier.yaml
 
-The judge never sees the first classifier: another size, another seed, other noise. The metrics ask it whether an edit
-that convinces the first one also convinces somebody else.
+The judge never sees the first classifier, and is nothing like it: another family of networks, another start, another
+recipe. The metrics ask it whether an edit that convinces the first one also convinces somebody else.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,6 +25,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stylex.classifiers.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
+from stylex.classifiers.lite import MEAN, STD, LiteClassifier, load_wheel
+from stylex.probe import fit_linear
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError
 from train.data.sources import TABLE, find_pictures
@@ -30,6 +34,33 @@ from train.engine.augment import flip, jitter, zoom
 from train.engine.device import device
 from train.options.choices import Flips
 from train.options.command import parse
+
+Backbone = Literal["convnet", "efficientnet_lite0", "resnet18"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a family of networks is trained where nobody says otherwise, and which other family judges it."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    judged_by: Backbone
+    gradient_norm: float = 5.0  # at most
+
+
+# Nobody is judged by their own kind: neither the same layers nor the same start.
+RECIPES: dict[Backbone, Recipe] = {
+    "convnet": Recipe(30, 64, 3e-3, "efficientnet_lite0", math.inf),
+    "efficientnet_lite0": Recipe(4, 32, 5e-4, "resnet18"),
+    "resnet18": Recipe(14, 64, 3e-3, "efficientnet_lite0"),
+}
+# EfficientNet-Lite halves a picture five times: a smaller one is enlarged to this side.
+LITE_READS = 128
+# Blocks that stay as ImageNet made them, down to an eighth of the picture: edges and textures are the same everywhere.
+LITE_FROZEN = 5
+VIEWS = 3  # of each picture, where only a linear layer is fitted
+RESNET_READS = 96  # at most: what begins from scratch sees every picture often
 
 
 @dataclass
@@ -39,12 +70,16 @@ class Options:
     Args:
         data: pictures with labels, see train/train.py.
         output: where the classifier goes; the judge goes into the sub-folder `judge`.
-        resolution: side of the pictures the network reads.
-        width: channels of the first stage, a multiple of 4; they double twice.
-        blocks: residual blocks in each of the three stages.
-        epochs: passes over the training part.
-        batch_size: pictures per step.
-        learning_rate: highest rate of the one-cycle schedule.
+        resolution: side of the pictures.
+        backbone: the network: convnet, small and from scratch; efficientnet_lite0, which knows ImageNet and reads
+            128 px or more; or resnet18, narrow and from scratch. The judge is always of another kind.
+        tune: of efficientnet_lite0: train its later blocks; otherwise a linear layer is fitted to its features as they
+            are, in a minute, and what no eye sees may fool it.
+        width: channels of the first stage of convnet, a multiple of 4; they double twice.
+        blocks: residual blocks in each of the three stages of convnet.
+        epochs: passes over the training part; none: as many as the backbone is used to.
+        batch_size: pictures per step; none: as the backbone is used to.
+        learning_rate: highest rate of the one-cycle schedule; none: as the backbone is used to.
         weight_decay: of AdamW.
         flips: none, horizontal or dihedral (mirrors and quarter turns).
         brightness: largest relative change.
@@ -64,11 +99,13 @@ class Options:
     data: str
     output: str
     resolution: int = 64
+    backbone: Backbone = "convnet"
+    tune: bool = True
     width: int = 24
     blocks: int = 2
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 3e-3
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
     weight_decay: float = 0.02
     flips: Flips = "horizontal"
     brightness: float = 0.4
@@ -87,6 +124,25 @@ class Options:
         # Backward through 6 or 10 channels corrupts memory in torch 2.15 on one thread of a processor without AVX-512.
         if self.width < 4 or self.width % 4:
             raise ClassifierError(f"width is {self.width}; use a multiple of 4")
+
+    def recipe(self) -> Recipe:
+        """The backbone's, and what these options say instead."""
+        said = {n: getattr(self, n) for n in ("epochs", "batch_size", "learning_rate")}
+        return dataclasses.replace(RECIPES[self.backbone], **{n: v for n, v in said.items() if v is not None})
+
+    def of_judge(self) -> Options:
+        """How the judge is trained: by its own family's recipe, from other random numbers, through other noise."""
+        return dataclasses.replace(
+            self,
+            backbone=RECIPES[self.backbone].judged_by,
+            tune=False,
+            epochs=None,
+            batch_size=None,
+            learning_rate=None,
+            adversarial=0.0,
+            noise=2 * self.noise,
+            seed=self.seed + 1,
+        )
 
 
 def augment(x: Tensor, o: Options) -> Tensor:
@@ -129,25 +185,72 @@ def device_of(classifier: Classifier) -> torch.device:
     return next(classifier.parameters()).device
 
 
+def untrained(o: Options, class_names: list[str]) -> Classifier:
+    """The network to train, with what is to be trained ready for gradients."""
+    names = tuple(class_names)
+    if o.backbone == "efficientnet_lite0":
+        side = max(o.resolution, LITE_READS)
+        classifier = build(
+            ClassifierConfig(names, side, architecture="EfficientNetLite0", mean=(MEAN,) * 3, std=(STD,) * 3)
+        )
+        assert isinstance(classifier.network, LiteClassifier)
+        trunk = classifier.network.requires_grad_(True).trunk
+        load_wheel(trunk)
+        for part in (trunk.stem, *trunk.blocks[:LITE_FROZEN]):
+            part.requires_grad_(False)
+        return classifier
+    if o.backbone == "resnet18":
+        classifier = build(ClassifierConfig(names, min(o.resolution, RESNET_READS), architecture="ResNet18"))
+    else:
+        classifier = build(ClassifierConfig(names, o.resolution, arguments={"width": o.width, "blocks": o.blocks}))
+    classifier.requires_grad_(True)
+    return classifier
+
+
 def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
     """Train one classifier on the training part and calibrate it on the validation part."""
-    assert train.labels is not None
     assert val.labels is not None
     torch.manual_seed(o.seed)
-    classifier = build(
-        ClassifierConfig(tuple(train.class_names), o.resolution, arguments={"width": o.width, "blocks": o.blocks})
-    )
-    place = device()
-    network = classifier.to(place).network
+    classifier = untrained(o, train.class_names).to(device())
+    if isinstance(classifier.network, LiteClassifier) and not o.tune:
+        fit_head(o, name, classifier, train)
+    else:
+        descend(o, name, classifier, train, val)
+    temperature = fit_temperature(logits_of(classifier, val.x), val.labels)
+    assert isinstance(classifier.network, nn.Module)
+    return Classifier(classifier.network, dataclasses.replace(classifier.config, temperature=temperature)).to(device())
+
+
+@torch.no_grad()
+def fit_head(o: Options, name: str, classifier: Classifier, train: Pictures) -> None:
+    """Fit the linear layer to what the trunk sees in several views of each picture."""
+    network, place = classifier.network, device_of(classifier)
+    assert isinstance(network, LiteClassifier)
+    assert train.labels is not None
+    head = network.head
+    network.add_module("head", nn.Identity())
+    parts = [part for _ in range(VIEWS) for part in train.x.split(o.recipe().batch_size)]
+    seen = [classifier.outputs_of(augment(to_float(part).to(place), o)) for part in tqdm(parts, desc=name)]
+    network.head, labels = head, train.labels.repeat(VIEWS).to(place)
+    weight, bias = fit_linear(torch.cat(seen), labels, len(train.class_names))
+    network.head.weight.copy_(weight)
+    network.head.bias.copy_(bias)
+
+
+def descend(o: Options, name: str, classifier: Classifier, train: Pictures, val: Pictures) -> None:
+    """Epochs of gradient descent, half of each batch moved by an attack."""
+    assert train.labels is not None
+    assert val.labels is not None
+    r, network, place = o.recipe(), classifier.network, device_of(classifier)
     assert isinstance(network, nn.Module)
-    network.requires_grad_(True)
-    steps = o.epochs * max(1, len(train) // o.batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=o.learning_rate, weight_decay=o.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, o.learning_rate, total_steps=max(steps, 2))
-    bar = tqdm(range(o.epochs), desc=name)
+    tuned = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(tuned, lr=r.learning_rate, weight_decay=o.weight_decay)
+    steps = r.epochs * max(1, len(train) // r.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, r.learning_rate, total_steps=max(steps, 2))
+    bar = tqdm(range(r.epochs), desc=name)
     for _ in bar:
-        for index in torch.randperm(len(train)).split(o.batch_size):
-            if len(index) < o.batch_size and len(train) >= o.batch_size:
+        for index in torch.randperm(len(train)).split(r.batch_size):
+            if len(index) < r.batch_size and len(train) >= r.batch_size:
                 continue
             x, y = to_float(train.x[index]).to(place), train.labels[index].to(place)
             x = augment(x, o).contiguous(memory_format=torch.channels_last)
@@ -159,13 +262,12 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
             loss = F.cross_entropy(classifier(x), y)
             optimizer.zero_grad()
             loss.backward()
+            nn.utils.clip_grad_norm_(tuned, r.gradient_norm)
             optimizer.step()
             schedule.step()
         network.eval()
         accuracy = (logits_of(classifier, val.x).argmax(1) == val.labels).float().mean().item()
         bar.set_postfix(loss=f"{loss.item():.3f}", val_accuracy=f"{accuracy:.3f}")
-    temperature = fit_temperature(logits_of(classifier, val.x), val.labels)
-    return Classifier(network, dataclasses.replace(classifier.config, temperature=temperature)).to(place)
 
 
 def report(classifier: Classifier, val: Pictures, seconds: float) -> dict[str, float | int]:
@@ -194,8 +296,7 @@ def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a classifier to explain, and an independent judge.", args)
     jobs = [("classifier", o, Path(o.output))]
     if o.judge:
-        other = dataclasses.replace(o, width=4 * round(o.width / 3), blocks=1, noise=2 * o.noise, seed=o.seed + 1)
-        jobs.append(("judge", other, Path(o.output) / "judge"))
+        jobs.append(("judge", o.of_judge(), Path(o.output) / "judge"))
     if find_pictures(o.data).class_names is None:
         raise DataError(
             f"the pictures of {o.data} have no labels, and a classifier learns from labels; give one sub-folder for "

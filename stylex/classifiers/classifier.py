@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.models.resnet import BasicBlock
 
 from ..gradients import differentiable
 from ..storage.files import (
@@ -28,6 +29,7 @@ from ..storage.files import (
 )
 from ..storage.hub import fetch
 from .foreign import own_copy
+from .lite import LiteClassifier
 
 MAX_INPUT = 1024
 LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
@@ -83,6 +85,39 @@ class _Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(F.relu(self.norm0(self.conv0(x)))))
         return F.relu(y + self.skip(x))
+
+
+class ResNet18(nn.Module):
+    """torchvision's ResNet-18 (He et al. 2016, "Deep Residual Learning for Image Recognition") of any width; its own is
+    64, and 32 makes 2.8 million weights."""
+
+    def __init__(self, num_classes: int, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        ]
+        channels = width
+        for stage in range(4):
+            wide, stride = width * 2**stage, 2 if stage else 1
+            shortcut = nn.Sequential(nn.Conv2d(channels, wide, 1, stride, bias=False), nn.BatchNorm2d(wide))
+            layers += [BasicBlock(channels, wide, stride, shortcut if stage else None), BasicBlock(wide, wide)]
+            channels = wide
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean(dim=(2, 3)))
+
+
+# Our architectures by name, each with the arguments it takes.
+OURS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
+    "ConvNet": (ConvNet, ("width", "blocks")),
+    "EfficientNetLite0": (LiteClassifier, ()),
+    "ResNet18": (ResNet18, ("width",)),
+}
 
 
 @dataclass(frozen=True)
@@ -309,13 +344,16 @@ def _network(config: ClassifierConfig) -> nn.Module:
         raise ClassifierError(f"classifier library {config.library!r} is unknown; use one of {', '.join(LIBRARIES)}")
     try:
         if config.library == "stylex":
-            if config.architecture != "ConvNet" or set(arguments) - {"width", "blocks"}:
+            if config.architecture not in OURS or set(arguments) - set(OURS[config.architecture][1]):
                 raise ClassifierError(
-                    f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; use ConvNet"
+                    f"stylex has no architecture {config.architecture!r} with {sorted(arguments)}; "
+                    f"use {', '.join(OURS)}"
                 )
             if not all(type(v) is int and 1 <= v <= 512 for v in arguments.values()):
-                raise ClassifierError(f"ConvNet's width and blocks are {arguments}; use whole numbers from 1 to 512")
-            return ConvNet(classes, **arguments)
+                raise ClassifierError(
+                    f"{config.architecture}'s arguments are {arguments}; use whole numbers from 1 to 512"
+                )
+            return OURS[config.architecture][0](classes, **arguments)
         if config.library == "torchvision":
             from torchvision.models import get_model
 

