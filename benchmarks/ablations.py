@@ -38,13 +38,15 @@ SCALE = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One run: its folder's name, what it asks, and the options that differ from the configuration."""
+    """One run: its folder's name, what it asks, the options that differ from the configuration, and its table."""
 
     name: str
     asks: str
     changes: dict[str, Any] = field(default_factory=dict)
+    table: str = "losses"
 
 
+PROJECTED = {"discriminator": "projected", "fade_in_kimg": 1, "balance": True, "adversarial_weight": 1.5}
 ROWS = [
     Row("base", "the configuration as it is"),
     Row("seed", "the same with another seed: what chance alone does", {"seed": 1}),
@@ -73,7 +75,27 @@ ROWS = [
     Row("rate-1e-3", "half the learning rate", {"learning_rate": 0.001}),
     Row("slow-encoder", "half the learning rate for the encoder", {"encoder_lr_mul": 0.5}),
     Row("dihedral", "quarter turns and both mirrors instead of one mirror", {"flips": "dihedral"}),
+    # What sees, and what says where.
+    Row("plain", "no places, a discriminator of its own", {}, "sight"),
+    Row("plain-seed", "the same with another seed", {"seed": 1}, "sight"),
+    Row("places", "places", {"places": 8}, "sight"),
+    Row("projected", "the projected discriminator", PROJECTED, "sight"),
+    Row("both", "both", {"places": 8, **PROJECTED}, "sight"),
+    Row("both-seed", "the same with another seed", {"places": 8, **PROJECTED, "seed": 1}, "sight"),
+    Row(
+        "unbalanced",
+        "both, with a fixed adversarial weight",
+        {"places": 8, **PROJECTED, "balance": False, "adversarial_weight": 0.25},
+        "sight",
+    ),
+    Row(
+        "moved",
+        "both, and on a tenth of the steps the places of another picture",
+        {"places": 8, **PROJECTED, "places_swap": 0.1},
+        "sight",
+    ),
 ]
+TABLES = tuple(dict.fromkeys(row.table for row in ROWS))
 
 
 def spelled(options: dict[str, Any]) -> list[str]:
@@ -142,36 +164,40 @@ def sheet(model: StylEx, data: str, path: Path) -> None:
 COLUMNS = {
     "agreement": lambda n: n["agreement"],
     "second agreement": lambda n: n.get("second_agreement"),
+    "stranger's agreement": lambda n: n.get("stranger_agreement"),
     "retrieval@1": lambda n: n["retrieval"],
     "L1": lambda n: n["l1"],
+    "KID": lambda n: n.get("kid"),
     "sufficiency@10": lambda n: n.get("sufficiency", {}).get("10"),
     "by the judge": lambda n: n.get("second_sufficiency", {}).get("10"),
+    "by the stranger": lambda n: n.get("stranger_sufficiency", {}).get("10"),
     "sufficiency@1": lambda n: n.get("sufficiency", {}).get("1"),
     "visibility": lambda n: n.get("visibility"),
     "CPU minutes": lambda n: n["minutes"],
 }
 
 
-def table(done: dict[str, dict[str, Any]]) -> str:
-    """The rows that are done, as Markdown."""
+def table(done: dict[str, dict[str, Any]], name: str) -> str:
+    """The rows of one table that are done, as Markdown."""
     lines = ["| row | " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
     for row in ROWS:
-        if numbers := done.get(row.name):
+        if row.table == name and (numbers := done.get(row.name)):
             cells = ["" if (v := column(numbers)) is None else f"{v:g}" for column in COLUMNS.values()]
             lines.append(f"| {row.asks} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-START, END = "<!-- rows: written by benchmarks/ablations.py -->", "<!-- end of rows -->"
+def marks(name: str) -> tuple[str, str]:
+    return f"<!-- rows of {name}: written by benchmarks/ablations.py -->", f"<!-- end of {name} -->"
 
 
-def publish(done: dict[str, dict[str, Any]], output: Path, docs: Path) -> None:
-    """Table, commands and sheets between the marks of docs/ablations.md; what stands around them is left alone."""
-    pictures = docs / "ablations"
+def publish(done: dict[str, dict[str, Any]], name: str, output: Path, docs: Path) -> None:
+    """A table, its commands and sheets between its marks in docs/ablations.md; what is around them is left alone."""
+    pictures, (start, end) = docs / "ablations", marks(name)
     pictures.mkdir(parents=True, exist_ok=True)
-    parts = [table(done), ""]
+    parts = [table(done, name), ""]
     for row in ROWS:
-        if row.name in done:
+        if row.table == name and row.name in done:
             (pictures / f"{row.name}.webp").write_bytes((output / row.name / "sheet.webp").read_bytes())
             parts += [
                 f"**{row.asks}** · `{command(row)}`",
@@ -180,9 +206,11 @@ def publish(done: dict[str, dict[str, Any]], output: Path, docs: Path) -> None:
                 "",
             ]
     page = docs / "ablations.md"
-    text = page.read_text(encoding="utf-8") if page.exists() else f"# Ablations\n\n{START}\n{END}\n"
-    before, after = text.split(START)[0], text.split(END)[1]
-    page.write_text(before + START + "\n" + "\n".join(parts) + END + after, encoding="utf-8")
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Ablations\n"
+    if start not in text:
+        text += f"\n{start}\n{end}\n"
+    before, after = text.split(start)[0], text.split(end)[1]
+    page.write_text(before + start + "\n" + "\n".join(parts) + end + after, encoding="utf-8")
 
 
 def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -198,9 +226,11 @@ def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
         measure(row, o.data, o.classifier, o.output / row.name, more)
     files = {r.name: o.output / r.name / "row.json" for r in ROWS}
     done = {name: read_json(file) for name, file in files.items() if file.exists()}
-    print(table(done))
-    if o.docs:
-        publish(done, o.output, o.docs)
+    for name in TABLES:
+        if any(row.table == name for row in ROWS if row.name in done):
+            print(table(done, name), end="\n\n")
+            if o.docs:
+                publish(done, name, o.output, o.docs)
     return done
 
 
