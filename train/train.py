@@ -72,6 +72,11 @@ def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
         mean=o.classifier_mean,
         std=o.classifier_std,
         outputs=o.classifier_outputs,
+        arguments=o.classifier_arguments,
+        colours=o.classifier_colours,
+        interpolation=o.classifier_interpolation,
+        crop=o.classifier_crop,
+        number_names=o.number_class_names,
     )
     if o.push_to_hub and not classifier.portable:
         raise ConfigError(f"{o.classifier}: {NOT_SHARED}")
@@ -94,8 +99,9 @@ def read_model(folder: str | Path, classifier: Classifier, device: str | torch.d
 
 def resumed(state: dict[str, Any], o: Options) -> str:
     """Where a run goes on, and which options are others than they were: most may change, and none does so unseen."""
-    before, now = state["options"], asdict(o)
-    changed = [f"{n} {before.get(n)} -> {v}" for n, v in now.items() if n not in HARMLESS and before.get(n) != v]
+    # An option that the checkpoint is older than was as it is by default.
+    before = {name: getattr(Options, name, None) for name in asdict(o)} | state["options"]
+    changed = [f"{n} {before[n]} -> {v}" for n, v in asdict(o).items() if n not in HARMLESS and before[n] != v]
     return f"resumed at {state['nimg']} pictures" + (f"; changed: {', '.join(changed)}" if changed else "")
 
 

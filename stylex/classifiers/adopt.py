@@ -32,7 +32,9 @@ from ..storage.files import ModelError, load_tensors, read_json, save_tensors, w
 from ..storage.pointers import stub_at
 from .architectures import BUILDERS, from_library, needed
 from .classifier import WRAPPED, Classifier, ClassifierError, Outputs, config_from_dict, load_classifier, wrap
+from .config import numbered
 from .foreign import own_copy
+from .reading import Colours, Interpolation
 from .trial import SAME_ANSWER, TRIAL_PICTURES, answers_of, tried
 from .trial import trial_pictures as trial_pictures
 
@@ -56,6 +58,11 @@ def adopt(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     outputs: Outputs | None = None,
+    arguments: dict[str, Any] | None = None,
+    colours: Colours | None = None,
+    interpolation: Interpolation | None = None,
+    crop: float | None = None,
+    number_names: bool = False,
 ) -> Classifier:
     """The classifier that `name` names, tried on a few pictures.
 
@@ -66,27 +73,39 @@ def adopt(
         weights: of an architecture without a folder: safetensors, or a state_dict that torch reads with `weights_only`.
         class_names: one for each output: a list, names with commas between them, or a text file with one in each line.
         resolution: side of the square picture that it reads.
-        mean, std: three numbers each, of pictures in [0, 1].
+        mean, std: three numbers each, of pictures in [0, 1]; one each for a network of one channel, which reads grey.
         outputs: what it returns; None for logits, which are then checked for looking like probabilities.
+        arguments: of an architecture without a folder, such as {"transform_input": true}.
+        colours: in which order it reads the channels; see `ClassifierConfig`.
+        interpolation: how pictures are brought to its size.
+        crop: the share of a picture's sides that it reads, in the middle; all of it if nobody says anything.
+        number_names: names that occur more than once get the number of their output: "crane (134)".
 
     Raises:
         ClassifierError, ModelError: one sentence that names the classifier, what is wrong and the way out.
     """
-    said = {"mean": mean, "std": std, "resolution": resolution, "outputs": outputs, "class_names": class_names}
+    said: dict[str, Any] = {
+        "mean": mean,
+        "std": std,
+        "resolution": resolution,
+        "outputs": outputs,
+        "class_names": class_names,
+    }
+    said |= {"colours": colours, "interpolation": interpolation, "crop": crop}
     given: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
-    if isinstance(class_names, str):
-        given["class_names"] = names_of(class_names)
+    if class_names is not None:
+        names = names_of(class_names) if isinstance(class_names, str) else list(class_names)
+        given["class_names"] = numbered(names) if number_names else names
     if Path(name).is_dir():
-        if given or weights:
+        if given or weights or arguments:
             raise ClassifierError(f"{name} is a folder that says itself what its classifier is; leave the rest out")
         return load_classifier(name)
     library, _, what = name.partition(":")
     if library in BUILDERS:
-        classifier = from_library(library, what, weights, given)
-    elif weights:
-        raise ClassifierError(
-            f"{name} has its own weights; those of {weights} are for torchvision, timm or transformers"
-        )
+        classifier = from_library(library, what, weights, given, arguments or {}, number_names)
+    elif weights or arguments:
+        came = f"has its own weights; those of {weights}" if weights else f"takes no arguments; {arguments}"
+        raise ClassifierError(f"{name} {came} are for torchvision, timm or transformers")
     else:
         network = network_of(name)
         if not isinstance(network, Classifier):
@@ -114,7 +133,7 @@ def description(classifier: Classifier) -> str:
     c = classifier.config
     names = ", ".join(c.class_names[:10]) + (" …" if len(c.class_names) > 10 else "")
     return (
-        f"reads {c.resolution} px with mean {', '.join(f'{v:.3g}' for v in c.mean)} and std "
+        f"reads {c.reading} with mean {', '.join(f'{v:.3g}' for v in c.mean)} and std "
         f"{', '.join(f'{v:.3g}' for v in c.std)}, returns {c.outputs} of {len(c.class_names)} classes: {names}"
     )
 

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,23 +28,15 @@ from ..storage.files import (
     write_json,
 )
 from ..storage.hub import fetch
+from .config import IMAGENET_MEAN, IMAGENET_STD, WRAPPED, ClassifierConfig, ClassifierError, Outputs, checked_crop
 from .foreign import own_copy
 from .lite import LiteClassifier
+from .reading import Colours, Interpolation, Size, before_crop, coloured, sized
 
-MAX_INPUT = 1024
 LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
-# What a network returns: one logit for each class, of which softmax makes probabilities (of a single one, sigmoid); one
-# logit for each class with a sigmoid of its own; or the probabilities themselves.
-Outputs = Literal["logits", "sigmoid", "probabilities"]
 MAX_ARGUMENT = 2**16  # larger than any width, depth or side of a network
-WRAPPED = "callable"  # where a library stands, for a network or function that nobody else can build
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Arguments by which a library would fetch somebody else's weights or code while it builds a network.
 FETCHING = re.compile(r"(^|_)(pretrained|weights|checkpoint|backbone|auto_map|remote|url|file|hub|repo)(_|$)")
-
-
-class ClassifierError(ValueError):
-    """A classifier that cannot be used; the message says what came and what is needed."""
 
 
 class ConvNet(nn.Module):
@@ -120,60 +112,6 @@ OURS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """What has to travel with the weights.
-
-    Attributes:
-        class_names: one name for each output.
-        resolution: side of the square picture the network reads.
-        library, architecture: who builds the network ("stylex", "torchvision", "timm" or "transformers"), and its
-            name there.
-        arguments: keyword arguments of the architecture.
-        mean, std: per channel, of pictures in [0, 1].
-        temperature: the logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks").
-        outputs: what the network returns. Probabilities of several classes, and independent sigmoids, are brought to a
-            sum of one.
-    """
-
-    class_names: tuple[str, ...]
-    resolution: int
-    library: str = "stylex"
-    architecture: str = "ConvNet"
-    arguments: dict[str, Any] | None = None
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    temperature: float = 1.0
-    outputs: Outputs = "logits"
-
-    def __post_init__(self) -> None:
-        if self.outputs not in get_args(Outputs):
-            raise ClassifierError(f"outputs is {self.outputs!r}; use one of {', '.join(get_args(Outputs))}")
-        for name in ("class_names", "mean", "std"):
-            value = getattr(self, name)
-            if not isinstance(value, (list, tuple)):
-                raise ClassifierError(f"{name} is {value!r}; use a list")
-            object.__setattr__(self, name, tuple(value))
-        if len(self.class_names) < 2 or not all(isinstance(n, str) and n for n in self.class_names):
-            raise ClassifierError(
-                f"class_names is {list(self.class_names)!r}; a classifier needs at least two named classes"
-            )
-        if len(set(self.class_names)) != len(self.class_names):
-            raise ClassifierError(f"class_names {list(self.class_names)!r} names a class twice")
-        if not isinstance(self.resolution, int) or not 8 <= self.resolution <= MAX_INPUT:
-            raise ClassifierError(f"the classifier's resolution is {self.resolution!r}; use 8 to {MAX_INPUT}")
-        if self.arguments is not None and not isinstance(self.arguments, dict):
-            raise ClassifierError(f"arguments is {self.arguments!r}; use an object")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(_is_number, self.mean + self.std)):
-            raise ClassifierError("mean and std need three numbers each")
-        if not all(_is_number(v) and v > 0 for v in (*self.std, self.temperature)):
-            raise ClassifierError("std and temperature must be above zero")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 class Classifier(nn.Module):
     """Frozen: always in eval mode, never trained, but gradients flow through it to the picture.
 
@@ -201,8 +139,8 @@ class Classifier(nn.Module):
         self.network = network
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(1, -1, 1, 1), persistent=False)
         if config.library == "stylex":
             self.to(memory_format=torch.channels_last)  # twice the speed on a CPU
         self.requires_grad_(False)
@@ -222,14 +160,12 @@ class Classifier(nn.Module):
 
     def outputs_of(self, x: Tensor) -> Tensor:
         """x [N, 3, H, W] in [-1, 1] -> what the network returns, unchecked."""
-        size = self.config.resolution
+        c = self.config
         with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
-            if x.shape[-2:] != (size, size):
-                x = F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            x = coloured(sized(x.float(), c.size, c.resize, c.interpolation), c.colours, len(c.mean))
             x = ((x + 1) / 2 - self.mean) / self.std
             # Networks that are not ours may look at memory as it lies (`view`), and were trained with it in this order.
-            output = self.network(x if self.config.library == "stylex" else x.contiguous())
+            output = self.network(x if c.library == "stylex" else x.contiguous())
         # A library may return an object with `.logits`, or a tuple that begins with them.
         output = getattr(output, "logits", output)
         if isinstance(output, (tuple, list)):
@@ -299,31 +235,47 @@ class Classifier(nn.Module):
         return load_classifier(folder).to(device)
 
     def config_dict(self) -> dict[str, Any]:
-        """What config.json holds. Logits go without saying, as in the folders that were written before `outputs`."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
-        return {k: v for k, v in values.items() if (k, v) != ("outputs", "logits")}
+        """What config.json holds."""
+        return self.config.to_dict()
 
 
 def wrap(
     network: nn.Module | Callable[[Tensor], Any],
     class_names: Sequence[str],
-    resolution: int,
+    resolution: int | Size,
     *,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     temperature: float = 1.0,
     outputs: Outputs = "logits",
+    colours: Colours = "rgb",
+    interpolation: Interpolation = "bilinear",
+    crop: float = 1.0,
 ) -> Classifier:
     """Any network or callable [N, 3, R, R] -> logits as a `Classifier`; the defaults are ImageNet's statistics.
+
+    Args:
+        resolution, mean, std, temperature, outputs, colours, interpolation: see `ClassifierConfig`. With one number
+            each of mean and std it is given grey pictures [N, 1, R, R].
+        crop: the share of a picture's sides that it reads, in the middle.
 
     A StylEx saves what it knows of a classifier wrapped like this, but not the classifier: whoever loads it has to give
     the same one again. Built with `build`, it is saved with the model, and another machine can make the same network.
     """
-    names = tuple(class_names)
-    return Classifier(
-        network,
-        ClassifierConfig(names, resolution, WRAPPED, "", None, tuple(mean), tuple(std), temperature, outputs),
+    config = ClassifierConfig(
+        tuple(class_names),
+        resolution,
+        WRAPPED,
+        "",
+        None,
+        tuple(mean),
+        tuple(std),
+        temperature,
+        outputs,
+        colours=colours,
+        interpolation=interpolation,
     )
+    return Classifier(network, replace(config, resize=before_crop(config.size, checked_crop(crop))))
 
 
 @differentiable()
@@ -337,7 +289,7 @@ def build(config: ClassifierConfig) -> Classifier:
 
 
 def _network(config: ClassifierConfig) -> nn.Module:
-    arguments, classes = dict(config.arguments or {}), len(config.class_names)
+    arguments, classes = dict(config.arguments or {}), config.num_outputs
     if config.library != "stylex":
         _check_arguments(arguments)
     if config.library not in LIBRARIES:
@@ -353,6 +305,8 @@ def _network(config: ClassifierConfig) -> nn.Module:
                 raise ClassifierError(
                     f"{config.architecture}'s arguments are {arguments}; use whole numbers from 1 to 512"
                 )
+            if len(config.mean) != 3:
+                raise ClassifierError("networks of stylex read three channels; give three numbers each of mean and std")
             return OURS[config.architecture][0](classes, **arguments)
         if config.library == "torchvision":
             from torchvision.models import get_model

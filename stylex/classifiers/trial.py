@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..gradients import differentiable
 from .classifier import Classifier, ClassifierError, Outputs
+from .reading import LUMA, Size
 
 TRIAL_PICTURES = 4
 # Two answers are the same if they differ by no more than this share of the largest logit: processors round differently.
@@ -17,13 +18,12 @@ ROUNDING = 1e-3
 STEADY, HALF_PRECISION = 0.02, 0.005
 
 
-def trial_pictures(resolution: int) -> Tensor:
-    """[4, 3, R, R] in [-1, 1]: waves in all colours, the same on every machine."""
-    line = torch.linspace(-3, 3, resolution)
-    waves = [
-        torch.sin((k + 1) * (line[:, None] * (c + 1) + line * (k - c))) for k in range(TRIAL_PICTURES) for c in range(3)
-    ]
-    return torch.stack(waves).view(TRIAL_PICTURES, 3, resolution, resolution)
+def trial_pictures(resolution: int | Size) -> Tensor:
+    """[4, 3, R, R] (or of that height and width) in [-1, 1]: waves in all colours, the same on every machine."""
+    height, width = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    down, right = torch.linspace(-3, 3, height)[:, None], torch.linspace(-3, 3, width)
+    waves = [torch.sin((k + 1) * (down * (c + 1) + right * (k - c))) for k in range(TRIAL_PICTURES) for c in range(3)]
+    return torch.stack(waves).view(TRIAL_PICTURES, 3, height, width)
 
 
 def answers_of(classifier: Classifier) -> Tensor:
@@ -54,7 +54,8 @@ def tried(classifier: Classifier, name: str, outputs: Outputs | None) -> Classif
         raise ClassifierError(f"{name}: {error}") from None
     except Exception as error:  # whatever a stranger's network does
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ClassifierError(f"{name} cannot read pictures {list(x.shape)} ({reason})") from error
+        came = [len(x), len(classifier.config.mean), *classifier.config.size]
+        raise ClassifierError(f"{name} cannot read pictures {came} ({reason}){grey_hint(classifier, x)}") from error
     if len(logits) != len(x):
         raise ClassifierError(f"{name} returned {len(logits)} rows for {len(x)} pictures; it must return one for each")
     if not torch.isfinite(raw).all():
@@ -80,6 +81,22 @@ def tried(classifier: Classifier, name: str, outputs: Outputs | None) -> Classif
             "with --classifier_outputs probabilities, or logits if it is so"
         )
     return classifier
+
+
+@torch.no_grad()
+def grey_hint(classifier: Classifier, x: Tensor) -> str:
+    """What to say of a network that fails on pictures of three channels and answers those of one."""
+    if len(classifier.config.mean) != 3 or isinstance(classifier.network, Classifier):
+        return ""
+    try:
+        weights = torch.tensor(LUMA).view(1, 3, 1, 1)
+        classifier.network((x * weights).sum(dim=1, keepdim=True))
+    except Exception:  # then channels are not what is wrong
+        return ""
+    return (
+        "; it reads grey pictures of one channel: say so with one number each of mean and std, such as "
+        "--classifier_mean '[0.1307]' --classifier_std '[0.3081]'"
+    )
 
 
 @torch.no_grad()

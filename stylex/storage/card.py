@@ -235,9 +235,10 @@ def _classifier(facts: Facts) -> str:
     c = facts.classifier
     names = ", ".join(facts.class_names[:20]) + (" …" if len(facts.class_names) > 20 else "")
     arguments = ", ".join(f"{key}={value}" for key, value in (c["arguments"] or {}).items())
+    side = c["resolution"] if isinstance(c["resolution"], int) else " x ".join(map(str, c["resolution"]))
     text = (
         f"`{c['architecture']}{f'({arguments})' if arguments else ''}` of {c['library']}, which reads pictures of "
-        f"{c['resolution']} px and names {len(facts.class_names)} classes: {names}. Its weights are in `classifier/`"
+        f"{side} px and names {len(facts.class_names)} classes: {names}. Its weights are in `classifier/`"
     )
     return text + (", those of the second, independent judge in `judge/`." if facts.has_judge else ".")
 

@@ -48,6 +48,10 @@ def sigmoid():
 def wrapped():
     return wrap(network, ["no", "yes"], 16, mean=(0, 0, 0), std=(1, 1, 1))
 
+def grey():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+
 def five():
     return lambda x: torch.cat([network(x), network(x), network(x)[:, :1]], dim=1)
 
@@ -294,3 +298,52 @@ def test_none_at_all_says_what_is_missing(reference):
         ModelError, match=r"the classifier of this model is a TorchScript file or a function.* --classifier"
     ):
         load_reference(reference, None)
+
+
+# Grey pictures.
+
+
+def test_one_number_of_mean_and_std_is_a_network_of_one_channel(here):
+    found = adopt("mine_to_explain:grey", **SAID, mean=[0.1307], std=[0.3081])
+    x = trial_pictures(16)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601, as Pillow has it
+    grey = ((x + 1) / 2 * weights).sum(dim=1, keepdim=True)
+    torch.testing.assert_close(found(x), found.network((grey - 0.1307) / 0.3081))
+    assert "reads 16 px in grey with mean 0.131 and std 0.308" in description(found)
+
+
+def test_a_network_of_one_channel_that_nobody_called_grey_is_told_how(here):
+    assert "; it reads grey pictures of one channel: say so with one number each of mean and std, such as " in (
+        refusal("mine_to_explain:grey")
+    )
+    assert "mean and std need three numbers each, or one each where a network of one channel reads grey; they are" in (
+        refusal("mine_to_explain:grey", mean=[0.1307])
+    )
+
+
+@pytest.mark.parametrize(
+    ("colours", "mix"), [("bgr", lambda x: x.flip(1)), ("grey", lambda x: luma(x).expand(-1, 3, -1, -1))]
+)
+def test_channels_in_another_order_or_all_alike(here, colours, mix):
+    plain, other = adopt("mine_to_explain:load", **SAID), adopt("mine_to_explain:load", colours=colours, **SAID)
+    x = trial_pictures(16)
+    torch.testing.assert_close(other(x), plain(mix(x)))
+
+
+def luma(x: torch.Tensor) -> torch.Tensor:
+    return 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+
+
+# Names that occur twice.
+
+
+def test_names_that_occur_twice_are_named_and_can_be_numbered(here):
+    names = ["crane", "dog", "cafe\u0301", "crane", "caf\xe9", "Crane"]
+    (here / "names.txt").write_text("\n".join(names), encoding="utf-8")
+    assert refusal("mine_to_explain:load", class_names="names.txt") == (
+        "class_names names a class twice: 'crane' is the name of the outputs 0 and 3; 'cafe\u0301' is the name of the "
+        "outputs 2 and 4. Give each a name of its own, or say --number_class_names true for 'crane (0)' and 'crane (3)'"
+    )
+    assert "must return [N, 6]" in refusal("mine_to_explain:load", class_names="names.txt", number_names=True)
+    found = adopt("mine_to_explain:load", class_names=["crane", " crane"], resolution=16, number_names=True)
+    assert found.class_names == ["crane (0)", " crane (1)"]

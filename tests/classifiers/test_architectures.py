@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from stylex.classifiers.adopt import adopt, answers_of
 from stylex.classifiers.classifier import Classifier, ClassifierError, load_classifier, save_classifier
+from stylex.classifiers.probing import _rough
 from stylex.storage.files import ModelError
 
 SMALL = "torchvision:shufflenet_v2_x0_5"
@@ -51,6 +55,18 @@ def survives(classifier: Classifier, folder: Path) -> bool:
     )
 
 
+def assert_as_at_home(found: Classifier, theirs: nn.Module, transform: Callable[[Image.Image], torch.Tensor]) -> None:
+    """The same answers as of the library's own network after its own preprocessing, for pictures of many sizes."""
+    for side in (32, 47, 100):
+        for picture in (_rough(side), Image.effect_mandelbrot((side, side), (-2, -1.5, 1, 1.5), 40).convert("RGB")):
+            with torch.no_grad():
+                expected = theirs(transform(picture)[None])
+            expected = getattr(expected, "logits", expected)
+            x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1
+            scale = float(expected.abs().max())
+            torch.testing.assert_close(found(x) * found.config.temperature, expected, rtol=0, atol=0.01 * scale + 1e-3)
+
+
 # Files of weights.
 
 
@@ -83,7 +99,11 @@ def test_an_architecture_with_weights_of_one_s_own(kind, weights, tmp_path):
             {"class_names": ["a", "b", "c"]},
             "has fc.bias of shape [2]; torchvision:shufflenet_v2_x0_5 with 3 classes (a, b, c) has [3]",
         ),
-        ({"name": "torchvision:resnet18"}, "lacks the weight bn1.bias; it is not of torchvision:resnet18"),
+        (
+            {"name": "torchvision:resnet18"},
+            "lacks bn1.bias, bn1.running_mean, bn1.running_var and 97 more and has besides conv1.0.weight, "
+            "conv1.1.bias, conv1.1.running_mean and 277 more; torchvision:resnet18 is another network",
+        ),
         ({"name": "torchvision:tomorrow"}, "torchvision cannot build 'tomorrow'"),
         ({"name": "timm:hf-hub:someone/theirs"}, "timm cannot build 'hf-hub:someone/theirs'"),
         ({"weights": "nowhere.safetensors"}, "nowhere.safetensors is no file; give the weights as safetensors"),
@@ -96,7 +116,7 @@ def test_what_does_not_fit_is_one_sentence(said, says, weights):
 def test_only_tensors_are_unpickled(tmp_path):
     torch.save(network(), tmp_path / "network.pth")
     assert "network.pth cannot be read as weights (" in refusal(SMALL, weights=tmp_path / "network.pth", **SAID)
-    torch.save({"epoch": 3, "model": network().state_dict()}, tmp_path / "run.pth")
+    torch.save({"epoch": 3, "lr": [0.1]}, tmp_path / "run.pth")
     assert "run.pth holds no state_dict; save network.state_dict()" in (
         refusal(SMALL, weights=tmp_path / "run.pth", **SAID)
     )
@@ -143,8 +163,8 @@ def test_a_folder_of_timm_says_everything_itself(timm_folder, tmp_path, file):
     assert (found.class_names, found.config.resolution) == (["cat", "dog"], 32)
     assert (found.config.mean, found.config.std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     theirs = timm.create_model(f"local-dir:{timm_folder}", pretrained=True).eval()
-    x = torch.rand(2, 3, 32, 32)
-    torch.testing.assert_close(found(x * 2 - 1), theirs((x - 0.5) / 0.25))
+    cfg = timm.data.resolve_data_config(pretrained_cfg=theirs.pretrained_cfg)
+    assert_as_at_home(found, theirs, timm.data.create_transform(**cfg))
     assert survives(found, tmp_path / "saved")
 
 
@@ -206,3 +226,188 @@ def test_a_folder_of_transformers_that_names_code_is_refused(transformers_folder
     assert "arguments has the key 'auto_map'" in refusal(f"transformers:{transformers_folder}")
     path.write_text("{}")
     assert f"transformers cannot read {transformers_folder}: " in refusal(f"transformers:{transformers_folder}", **SAID)
+
+
+def test_what_an_image_processor_says_is_done_or_refused(transformers_folder):
+    """Whatever its kind and its switches: asked for its pictures, not for its words."""
+    import transformers
+
+    theirs = transformers.AutoModelForImageClassification.from_pretrained(transformers_folder).eval()
+    for processor in (
+        transformers.ConvNextImageProcessor(size={"shortest_edge": 32}),
+        transformers.MobileViTImageProcessor(size={"shortest_edge": 48}, crop_size={"height": 32, "width": 32}),
+        transformers.ViTImageProcessor(size={"height": 32, "width": 48}, do_normalize=False, rescale_factor=1 / 128),
+    ):
+        processor.save_pretrained(transformers_folder)
+
+        def transform(picture, processor=processor):
+            return processor(picture, return_tensors="pt")["pixel_values"][0]
+
+        assert_as_at_home(adopt(f"transformers:{transformers_folder}"), theirs, transform)
+    assert adopt(f"transformers:{transformers_folder}").config.resolution == (32, 48)
+    transformers.ViTImageProcessor(size={"height": 64, "width": 64}, resample=1).save_pretrained(transformers_folder)
+    assert (
+        "preprocessor_config.json reads pictures in a way that cannot be followed here: a picture comes out otherwise "
+        "than brought to 64 x 64"
+    ) in refusal(f"transformers:{transformers_folder}")
+
+
+def test_of_another_size_the_same_part_is_read(transformers_folder, tmp_path):
+    import transformers
+
+    transformers.ConvNextImageProcessor(size={"shortest_edge": 32}).save_pretrained(transformers_folder)
+    name = f"transformers:{transformers_folder}"
+    assert adopt(name, resolution=64).config.resize == (72, 72)
+    assert adopt(name, crop=1.0).config.resize is None
+    assert adopt(name, crop=0.5).config.resize == (64, 64)
+    assert survives(adopt(name), tmp_path / "saved")
+
+
+def test_what_timm_says_of_an_architecture_goes_without_saying_but_its_cut(tmp_path):
+    timm = pytest.importorskip("timm")
+    arguments = {"img_size": 32, "patch_size": 8, "embed_dim": 12, "depth": 1}
+    made = timm.create_model("vit_tiny_patch16_224", num_classes=2, **arguments).eval()
+    save_file(made.state_dict(), tmp_path / "weights.safetensors")
+    said = {"weights": tmp_path / "weights.safetensors", "arguments": arguments, **SAID}
+    found = adopt("timm:vit_tiny_patch16_224", **said)
+    assert (found.config.mean, found.config.interpolation, found.config.resize) == ((0.5,) * 3, "bicubic", None)
+    cfg = timm.data.resolve_data_config({"img_size": 32}, model=made)
+    found = adopt("timm:vit_tiny_patch16_224", crop=cfg["crop_pct"], **said)
+    assert_as_at_home(found, made, timm.data.create_transform(**cfg))
+
+
+def test_torchvision_reads_as_its_own_weights_do_if_the_cut_is_said(weights):
+    from torchvision.transforms._presets import ImageClassification
+
+    found = adopt(SMALL, weights=weights, crop=32 / 40, **SAID)
+    assert_as_at_home(found, network(), ImageClassification(crop_size=32, resize_size=40))
+
+
+@pytest.mark.parametrize("architecture", ["inception_v3", "googlenet"])
+def test_a_network_that_may_change_its_pictures_itself_is_not_guessed(architecture, weights):
+    assert refusal(f"torchvision:{architecture}", weights=weights, **SAID).startswith(
+        f"torchvision:{architecture} may change the range of its pictures itself, and its weights do not say; add "
+        "--classifier_arguments '{\"transform_input\": true}'"
+    )
+
+
+def test_a_network_that_changes_its_pictures_itself_decides_as_at_home(tmp_path):
+    from torchvision.models import googlenet
+
+    arguments = {"transform_input": True, "aux_logits": False}
+    torch.manual_seed(0)
+    theirs = googlenet(num_classes=2, init_weights=False, **arguments).eval()
+    save_file(theirs.state_dict(), tmp_path / "weights.safetensors")
+    found = adopt(
+        "torchvision:googlenet", weights=tmp_path / "weights.safetensors", arguments=arguments, crop=0.8, **SAID
+    )
+    from torchvision.transforms._presets import ImageClassification
+
+    assert_as_at_home(found, theirs, ImageClassification(crop_size=32, resize_size=40))
+    assert survives(found, tmp_path / "saved")
+
+
+# One output.
+
+
+def test_weights_of_one_output_tell_two_classes_apart(tmp_path):
+    save_file(network(1).state_dict(), tmp_path / "one.safetensors")
+    found = adopt(SMALL, weights=tmp_path / "one.safetensors", **SAID)
+    x = torch.rand(3, 3, 32, 32)
+    z = network(1)((x - found.mean) / found.std)
+    torch.testing.assert_close(found.probs(x * 2 - 1)[:, 1], z[:, 0].sigmoid())
+    assert survives(found, tmp_path / "saved")
+    assert "has fc.bias of shape [1]; torchvision:shufflenet_v2_x0_5 with 3 classes (a, b, c) has [3]; one output" in (
+        refusal(SMALL, weights=tmp_path / "one.safetensors", **{**SAID, "class_names": ["a", "b", "c"]})
+    )
+
+
+def test_folders_of_one_output_are_classifiers_too(transformers_folder, tmp_path):
+    import timm
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(transformers_folder, num_labels=1)
+    transformers.AutoModelForImageClassification.from_config(config).save_pretrained(transformers_folder)
+    assert "does not say its class names; add --class_names cat,dog" in refusal(f"transformers:{transformers_folder}")
+    assert adopt(f"transformers:{transformers_folder}", class_names=["no", "yes"]).config.single
+    arguments = {"img_size": 32, "patch_size": 8, "embed_dim": 12, "depth": 1}
+    made = timm.create_model("vit_tiny_patch16_224", num_classes=1, **arguments)
+    timm.models.save_for_hf(made, tmp_path / "one", model_args=arguments)
+    found = adopt(f"timm:{tmp_path / 'one'}", class_names=["no", "yes"], resolution=32)
+    assert found.config.single
+    assert survives(found, tmp_path / "saved")
+
+
+# Names that wrappers give to weights.
+
+WRAPPED = {
+    "parallel": lambda s: {f"module.{k}": v for k, v in s.items()},
+    "compiled": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "compiled in parts": lambda s: {k.replace("stage2.", "stage2._orig_mod."): v for k, v in s.items()},
+    "lightning": lambda s: {"epoch": 3, "state_dict": {f"model.{k}": v for k, v in s.items()}, "loops": {"fit": {}}},
+    "all at once": lambda s: {"model": {f"module._orig_mod.net.backbone.{k}": v for k, v in s.items()}, "lr": 0.1},
+    "averaged": lambda s: {"n_averaged": torch.tensor(3), **{f"module.{k}": v for k, v in s.items()}},
+    "counted": lambda s: {**s, "total_ops": torch.zeros(1), "fc.total_params": torch.zeros(1)},
+    "deep": lambda s: {"run": {"student": {"weights": s}}, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}},
+    "beside plain values": lambda s: {**s, "epoch": 7, "best": None},
+    "twice the same": lambda s: {"model": s, "best": {k: v.clone() for k, v in s.items()}},
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_weights_are_found_under_the_names_that_wrappers_give_them(kind, tmp_path):
+    torch.save(WRAPPED[kind](network().state_dict()), tmp_path / "run.pth")
+    found = adopt(SMALL, weights=tmp_path / "run.pth", **SAID)
+    x = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(found(x * 2 - 1), network()((x - found.mean) / found.std))
+
+
+def test_of_two_sets_of_weights_one_is_named(tmp_path):
+    path, state = tmp_path / "run.pth", network().state_dict()
+    average = {k: v * 0.5 if v.is_floating_point() else v for k, v in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": average}, path)
+    assert refusal(SMALL, weights=path, **SAID) == (
+        f"{path} holds weights of this network in state_dict and in state_dict_ema; name the one to take, such as "
+        f"{path}#state_dict_ema"
+    )
+    found = adopt(SMALL, weights=f"{path}#state_dict_ema", **SAID)
+    torch.testing.assert_close(found.network.fc.weight, average["fc.weight"])
+    assert "run.pth holds no state_dict 'ema'; it holds state_dict, state_dict_ema" in (
+        refusal(SMALL, weights=f"{path}#ema", **SAID)
+    )
+
+
+def test_what_is_missing_is_named_by_key(tmp_path):
+    state = {f"module.{k}": v for k, v in network().state_dict().items()}
+    state["module.fc.1.weight"] = state.pop("module.fc.weight")
+    torch.save({"state_dict": state}, tmp_path / "run.pth")
+    assert refusal(SMALL, weights=tmp_path / "run.pth", **SAID) == (
+        f"{tmp_path}/run.pth (state_dict) lacks fc.weight and has besides fc.1.weight; "
+        "torchvision:shufflenet_v2_x0_5 is another network"
+    )
+
+
+# Grey.
+
+
+def test_an_architecture_that_reads_one_channel_is_given_grey(tmp_path):
+    timm = pytest.importorskip("timm")
+    arguments = {"img_size": 32, "patch_size": 8, "embed_dim": 12, "depth": 1}
+    torch.manual_seed(0)
+    made = timm.create_model("vit_tiny_patch16_224", num_classes=2, in_chans=1, **arguments).eval()
+    save_file(made.state_dict(), tmp_path / "weights.safetensors")
+    grey = {"mean": [0.1307], "std": [0.3081]}
+    found = adopt(
+        "timm:vit_tiny_patch16_224", weights=tmp_path / "weights.safetensors", arguments=arguments, **grey, **SAID
+    )
+    cfg = {**timm.data.resolve_data_config({"img_size": 32}, model=made), "crop_pct": 1.0, **grey}
+    cfg["input_size"] = (1, 32, 32)
+    transform = timm.data.create_transform(**cfg)
+    assert_as_at_home(found, made, lambda picture: transform(picture.convert("L")))
+    assert survives(found, tmp_path / "saved")
+    how = {"input_size": (1, 32, 32), "crop_pct": 1.0, **grey}
+    timm.models.save_for_hf(
+        made, tmp_path / "theirs", model_config={"pretrained_cfg": how}, model_args={"in_chans": 1, **arguments}
+    )
+    found = adopt(f"timm:{tmp_path / 'theirs'}", class_names=["cat", "dog"])
+    assert_as_at_home(found, made, lambda picture: transform(picture.convert("L")))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from stylex.classifiers.classifier import Outputs
+from stylex.classifiers.config import Outputs
+from stylex.classifiers.reading import Colours, Interpolation
 from stylex.networks.config import ConfigError, DiscriminatorKind, ModelConfig
 from stylex.networks.eye import Perceptual
 from stylex.storage.hub import REPO_ID
@@ -59,11 +60,17 @@ class Options:
         classifier: the classifier to explain: a folder of train/train_classifier.py; torchvision:NAME or timm:NAME with
             classifier_weights; timm:FOLDER or transformers:FOLDER; a TorchScript file; or package.module:function,
             which returns a network. The last two are programs, and no model holds them. docs/data.md tells more.
-        classifier_weights: safetensors file of an architecture's weights.
+        classifier_weights: file of an architecture's weights: safetensors, or a checkpoint with a state_dict in it.
+        classifier_arguments: of an architecture, such as {"transform_input": true}.
         class_names: what the outputs of the classifier are called, in their order: a list, names with commas between
             them, or a text file with one in each line.
         classifier_resolution: side of the pictures that it reads.
-        classifier_mean: of each channel of pictures in [0, 1]; ImageNet's if nothing says otherwise.
+        number_class_names: names that occur more than once get the number of their output, such as crane (134).
+        classifier_crop: share of a picture's sides that it reads, in the middle; 1 is all of it.
+        classifier_interpolation: bilinear, bicubic or nearest; how pictures are brought to its size.
+        classifier_colours: rgb, bgr or grey; in which order it reads the channels.
+        classifier_mean: of each channel of pictures in [0, 1]; ImageNet's if nothing says otherwise. One number is of a
+            network of one channel, which is given grey pictures.
         classifier_std: the same.
         classifier_outputs: logits, probabilities, or sigmoid (logits of one sigmoid for each class).
         judge: folder of a second classifier for the reports; by default the sub-folder judge of the first.
@@ -146,8 +153,13 @@ class Options:
     output: str
     classifier: str
     classifier_weights: str | None = None
+    classifier_arguments: dict[str, Any] | None = None
     class_names: list[str] | str | None = None
+    number_class_names: bool = False
     classifier_resolution: int | None = None
+    classifier_crop: float | None = None
+    classifier_interpolation: Interpolation | None = None
+    classifier_colours: Colours | None = None
     classifier_mean: list[float] | None = None
     classifier_std: list[float] | None = None
     classifier_outputs: Outputs | None = None
