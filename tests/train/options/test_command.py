@@ -72,6 +72,8 @@ def test_every_option_can_be_given_on_the_command_line():
     values |= {"discriminator": "stylegan2"}
     values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
     values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
+    values |= {"classifier_arguments": '{"aux_logits": false}', "number_class_names": "true", "classifier_crop": "0.5"}
+    values |= {"classifier_interpolation": "bicubic", "classifier_colours": "grey"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "1" if field.type in ("int", "float") else "text")
         own = ["--discriminator", "stylegan2"] if field.name == "r1_weight" else []  # the other kind has none
@@ -174,3 +176,15 @@ def test_channels_replace_those_of_the_preset():
     assert config == ModelConfig.preset(32, 3, channels=[4, 5, 6, 7], w_dim=9, discriminator="projected")
     with pytest.raises(ConfigError, match="no preset for 48 px"):
         Options("d", "o", "c", resolution=48).model_config(2)
+
+
+def test_how_a_classifier_reads_can_be_said_on_the_command_line():
+    said = ["--classifier_arguments", '{"transform_input": true}', "--number_class_names", "true"]
+    said += ["--classifier_crop", "0.875", "--classifier_colours", "bgr", "--classifier_mean", "[0.1307]"]
+    o = parse(Options, "", NEEDED + said)
+    assert (o.classifier_arguments, o.number_class_names, o.classifier_mean) == (
+        {"transform_input": True},
+        True,
+        [0.1307],
+    )
+    assert (o.classifier_crop, o.classifier_colours, o.classifier_interpolation) == (0.875, "bgr", None)
