@@ -33,6 +33,7 @@ from front.handlers import Handlers
 from front.models import Shelf, wishes
 from front.replies import KNOB_END, TOP_K, picture_file
 from stylex import ModelError, Strategy
+from stylex.terminal import print_anything
 
 HERE = Path(__file__).parent
 FRONT = HERE / "front"
@@ -228,6 +229,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def main() -> int:
+    print_anything()
     for sentence in WARNINGS:
         print(f"warning: {sentence}", file=sys.stderr)
     use_no_more_than_our_cores()

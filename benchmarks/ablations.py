@@ -27,6 +27,7 @@ from stylex.pictures.images import to_pil_list
 from stylex.pictures.render import grid
 from stylex.storage.files import read_json, write_json
 from stylex.stylespace import move
+from stylex.terminal import print_anything
 from train.data.pictures import load_pictures, to_float
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,6 +215,7 @@ def publish(done: dict[str, dict[str, Any]], name: str, output: Path, docs: Path
 
 
 def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with one sub-folder of pictures for each class")
     parser.add_argument("--classifier", required=True, help="folder of the classifier, with its judge")

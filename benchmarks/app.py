@@ -168,11 +168,13 @@ def running_app(model: str | None, cores: int) -> Iterator[tuple[int, subprocess
             )
         try:
             yield port, app, start
-            said = log.read_text(errors="replace")
+            said = log.read_text(encoding="utf-8", errors="replace")
             if "Traceback" in said:
                 raise Refused(f"the app printed an error:\n{said[-3000:]}")
         except OSError as error:
-            raise Refused(f"{error}; the app said:\n{log.read_text(errors='replace')[-3000:]}") from error
+            raise Refused(
+                f"{error}; the app said:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}"
+            ) from error
         finally:
             app.send_signal(signal.SIGTERM)
             app.wait(timeout=60)
@@ -201,7 +203,7 @@ def first_page(port: int, app: subprocess.Popen) -> None:
 def memory(app: subprocess.Popen, which: str) -> float | None:
     """Megabytes: "VmRSS" now, "VmHWM" at most. Only Linux tells."""
     try:
-        found = re.search(rf"{which}:\s+(\d+) kB", Path(f"/proc/{app.pid}/status").read_text())
+        found = re.search(rf"{which}:\s+(\d+) kB", Path(f"/proc/{app.pid}/status").read_text(encoding="ascii"))
     except OSError:
         return None
     return int(found[1]) / 1024 if found else None
@@ -210,7 +212,7 @@ def memory(app: subprocess.Popen, which: str) -> float | None:
 def processor_s(app: subprocess.Popen) -> float | None:
     """Seconds of a processor that the app has taken: what busy neighbours do not change. Only Linux tells."""
     try:
-        user, system = Path(f"/proc/{app.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        user, system = Path(f"/proc/{app.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
     except OSError:
         return None
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
@@ -409,6 +411,7 @@ def table(n: dict[str, Any]) -> str:
 
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever the terminal writes
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="model folder; what the app shows by itself without it")
     parser.add_argument("--data", type=Path, default=SAMPLES, help="folder of PNG pictures that visitors send")

@@ -27,6 +27,7 @@ from stylex.attfind.screening import certify
 from stylex.model import StylEx
 from stylex.pictures.images import list_images
 from stylex.stylespace import StyleStats, move
+from stylex.terminal import print_anything
 from train.options.searching import CANDIDATES, Options
 from train.search.moves import moves_of, width_of
 
@@ -126,6 +127,7 @@ def measure(model: StylEx, s: Tensor, keep: int, sample: int, seed: int) -> dict
 
 
 def main(args: list[str] | None = None) -> dict[str, float]:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="model folder or Hub repository")
     parser.add_argument("--data", type=Path, help="folder of pictures; random ones of the model without it")

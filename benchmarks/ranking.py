@@ -24,6 +24,7 @@ from stylex.attfind import shards
 from stylex.attfind.selection import select_one_vs_rest, unstable
 from stylex.attfind.shards import Plan, ShardedEffects
 from stylex.stylespace import StyleStats
+from stylex.terminal import print_anything
 
 ATTRIBUTES = 20
 
@@ -48,6 +49,7 @@ def write_table(folder: Path, classes: int, pictures: int, coordinates: int, sha
 
 
 def main(args: list[str] | None = None) -> dict[str, float]:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=192)

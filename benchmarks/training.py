@@ -50,6 +50,7 @@ from torch.utils.flop_counter import flop_registry
 
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.networks.config import ModelConfig
+from stylex.terminal import print_anything
 from train.data.pictures import to_float
 from train.engine import adversarial
 from train.engine import trainer as engine
@@ -523,6 +524,7 @@ def print_presets(runs: list[dict[str, Any]]) -> None:
 
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, nargs="+", default=[64])
     parser.add_argument("--phase", choices=("warmup", "joint"), default="joint", help="without or with discriminator")

@@ -29,11 +29,11 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 def share(cgroup: Path) -> float:
     """Processor time for each second that a container may use, by cgroup version 2 or 1; infinity without a limit."""
     try:
-        limit, period = (cgroup / "cpu.max").read_text().split()
+        limit, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
         try:
-            limit = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
+            limit = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
         except OSError:
             return math.inf
     if not limit.isdigit() or not period.isdigit() or int(limit) == 0 or int(period) == 0:

@@ -9,9 +9,11 @@ from typing import get_args
 from .explanation import Strategy
 from .model import StylEx
 from .pictures.render import probability
+from .terminal import print_anything
 
 
 def main(args: list[str] | None = None) -> int:
+    print_anything()
     parser = argparse.ArgumentParser(prog="stylex", description="See what an image classifier looks at.")
     commands = parser.add_subparsers(dest="command", required=True)
     explain = commands.add_parser("explain", help="show which attributes change the classifier's mind about a picture")

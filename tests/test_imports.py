@@ -37,7 +37,7 @@ FLOORS = (
     {"networks"},
     {"classifiers"},
     {"storage"},
-    {"gradients", "losses", "metrics", "probe", "stylespace", "version"},
+    {"gradients", "losses", "metrics", "probe", "stylespace", "terminal", "version"},
 )
 # The same of train; what lies on top of it is started.
 TRAIN_FLOORS = (

@@ -37,6 +37,7 @@ from train.engine.trainer import Trainer, named
 from train.engine.watch import TrainingError
 from train.evaluate import evaluate
 from train.options.command import parse
+from train.options.launch import check_launch
 from train.options.training import HARMLESS, SHAPES, Options
 from train.presets import Memory, plan
 
@@ -125,6 +126,7 @@ def dry_run(o: Options, classifier: Classifier, init: StylEx | None) -> None:
 
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Train a StylEx on a folder of pictures and a classifier.", args)
+    check_launch(o.mixed_precision, os.environ)
     run = Path(o.output)
     require_tracker(o.report_to)
     classifier, judge = classifiers(o)

@@ -9,6 +9,9 @@ import errno
 import hashlib
 import os
 import re
+import socket
+import ssl
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +35,9 @@ MAX_TOTAL_BYTES = 8_000_000_000
 REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 SUBFOLDER = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 PATIENCE_S = 10.0
+# Whose errors are the network's, but for those that say that an address is none.
+CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
+NO_ADDRESS = ("InvalidURL", "UnsupportedProtocol")
 ATTEMPTS = 3  # at a commit, when others commit at the same time
 
 
@@ -123,7 +129,9 @@ def _download(
                 raise
             folder = Path(snapshot_download(repo_id, revision=revision, local_files_only=True, **options))
             warnings.warn(
-                f"the Hub is away ({type(error).__name__}); {repo_id} is used as it was last downloaded", stacklevel=4
+                f"{_of_this_machine(error, repo_id) or f'the Hub is away ({type(error).__name__})'}; {repo_id} is used "
+                "as it was last downloaded",
+                stacklevel=4,
             )
             return folder
         wanted = [s for s in info.siblings or [] if s.rfilename.startswith(f"{subfolder}/" if subfolder else "")]
@@ -278,12 +286,59 @@ def _status(error: Exception) -> int | None:
 
 def _is_away(error: Exception) -> bool:
     """Nobody answered in time, or the server itself is in trouble: worth another try later."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, HfHubHTTPError):
         status = _status(error)
         return status is None or status == 429 or status >= 500
-    return not isinstance(error, (HFValidationError, ModelError))
+    # What the part of the client that is no Python raises has no type of its own.
+    if type(error) is RuntimeError and any("xet" in frame.name for frame in traceback.extract_tb(error.__traceback__)):
+        return True
+    if isinstance(error, (ModelError, ValueError)) or type(error).__name__ in NO_ADDRESS:
+        return False
+    return any(
+        isinstance(e, (OfflineModeIsEnabled, ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError))
+        or (isinstance(e, OSError) and e.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN))
+        or type(e).__module__.partition(".")[0] in CLIENTS
+        for e in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came of."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _of_this_machine(error: Exception, repo_id: str) -> str | None:
+    """What stands between this machine and any Hub, whatever the client calls it: certificates, a proxy's address."""
+    for e in _chain(error):
+        if isinstance(e, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(e):
+            found = re.search(r"verify failed: (.*?)\.?( \(_ssl|$)", str(e))
+            why = found[1] if found else "verify failed"
+            return (
+                f"the certificate of the Hub is not trusted here ({why}), so {repo_id} cannot be asked for; if your "
+                "network signs certificates of its own, name a file with its certificate in SSL_CERT_FILE"
+            )
+        is_proxy = isinstance(e, (ImportError, ValueError)) and "proxy" in str(e).lower()
+        if is_proxy or type(e).__name__ == "InvalidURL":
+            return (
+                f"a proxy in the environment cannot be used ({str(e).split('. ')[0]}), so {repo_id} cannot be asked "
+                "for; set https_proxy to http://host:port, install socksio for socks5://, or unset it"
+            )
+    named = os.environ.get("SSL_CERT_FILE")
+    if named and any(isinstance(e, OSError) for e in _chain(error)):  # ssl.SSLError is one
+        try:
+            ssl.create_default_context(cafile=named)
+        except OSError as unread:
+            return (
+                f"SSL_CERT_FILE is {named}, which holds no certificates that can be read "
+                f"({unread.strerror or unread}); name another file, or unset it"
+            )
+    return None
 
 
 @contextmanager
@@ -303,7 +358,9 @@ def _plain_errors(repo_id: str, revision: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         status = _status(error)
-        if isinstance(error, GatedRepoError):
+        if status is None and (ours := _of_this_machine(error, repo_id)):
+            says = ours
+        elif isinstance(error, GatedRepoError):
             says = f"{repo_id} is gated; accept its terms on its page, and log in with `hf auth login`"
         elif isinstance(error, RevisionNotFoundError):
             says = f"{repo_id} has no revision {revision or 'main'}; use a branch, a tag or a commit of it"
@@ -333,8 +390,10 @@ def _plain_errors(repo_id: str, revision: str | None = None) -> Iterator[None]:
             says = f"{repo_id} cannot be stored here: {error}"
         elif _is_away(error):
             says = f"the Hub is away or gave up half-way ({type(error).__name__}); try again later, nothing is lost"
-        else:
-            says = f"the Hub answers {status or type(error).__name__} for {repo_id}: {_last_lines(error)}"
+        elif status is not None:
+            says = f"the Hub answers {status} for {repo_id}: {_last_lines(error)}"
+        else:  # a fault of the client's, or of ours
+            says = f"{repo_id} cannot be fetched or pushed ({type(error).__name__}: {_last_lines(error)})"
         raise HubError(says) from error
 
 

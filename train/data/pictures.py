@@ -147,7 +147,7 @@ def room_for(count: int, resolution: int) -> Tensor:
 def memory() -> int:
     """Bytes of memory that this machine has, or that its container may use."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    limit = CGROUP_LIMIT.read_text(encoding="ascii").strip() if CGROUP_LIMIT.is_file() else "max"
     return total if limit == "max" else min(total, int(limit))
 
 

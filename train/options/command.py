@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser
+
+from stylex.terminal import print_anything
 
 T = TypeVar("T")
 
@@ -18,12 +22,30 @@ def parse(options: type[T], description: str, args: list[str] | None = None) -> 
 
     Of a yes or no the name alone is a yes.
     """
+    print_anything()
     parser = ArgumentParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_class_arguments(options)
-    values = parser.parse_args(_spell_out(options, sys.argv[1:] if args is None else args))
+    given = sys.argv[1:] if args is None else args
+    values = parser.parse_args(_spell_out(options, list(_read_configs(given))))
     values.pop("config", None)
     return options(**values.as_dict())
+
+
+def _read_configs(args: list[str]) -> Iterator[str]:
+    """The same arguments, with the text of a --config that is not plain ASCII instead of its name.
+
+    jsonargparse reads a file in the terminal's encoding; ours are UTF-8 everywhere.
+    """
+    previous = ""
+    for arg in args:
+        option, _, name = arg.rpartition("=") if arg.startswith("--config=") else (previous, "", arg)
+        previous = arg
+        if option == "--config" and Path(name).is_file():
+            with suppress(UnicodeDecodeError):  # which jsonargparse tells better
+                if not (text := Path(name).read_text(encoding="utf-8-sig")).isascii():
+                    arg = arg.removesuffix(name) + text
+        yield arg
 
 
 def check_numbers(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import Any
-
-import torch
 
 from stylex.classifiers.config import Outputs
 from stylex.classifiers.reading import Colours, Interpolation
 from stylex.networks.config import ConfigError, DiscriminatorKind, ModelConfig
 from stylex.networks.eye import Perceptual
 from stylex.storage.hub import REPO_ID
+from train.options import launch
 from train.options.choices import Flips, Precision, Strength, Tracker
 from train.options.command import check_numbers
+from train.options.processor import has_bf16
 
 # Pictures per process and step. A multiple of four, the group of the minibatch statistics: then two processes see the
 # same groups as one with twice the batch.
@@ -93,7 +94,8 @@ class Options:
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
         discriminator_lr_mul: the same for the discriminator; if not given, a quarter for projected and 1 for stylegan2.
-        mixed_precision: auto takes bf16 where the processor has it.
+        mixed_precision: auto takes what `accelerate launch --mixed_precision bf16` asks for, else bf16 where the
+            processor itself computes in it, and does not only emulate it.
         compile: the networks through torch.compile; minutes before the first step. docs/speed.md tells whether it pays.
         flips: none, horizontal or dihedral; only what does not change the class.
         warmup_kimg: so long only encoder and generator, without the discriminator.
@@ -229,12 +231,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.mixed_precision == "auto":
-            has_bf16 = (
-                torch.cuda.is_bf16_supported()
-                if torch.cuda.is_available()
-                else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-            )
-            self.mixed_precision = "bf16" if has_bf16 else "no"
+            self.mixed_precision = launch.precision(os.environ) or ("bf16" if has_bf16() else "no")
         # Numbers of the preset; a resolution that has none is refused by `model_config`.
         if self.batch_size is None:
             self.batch_size = BATCH_SIZE.get(self.resolution, 1)
