@@ -14,9 +14,12 @@ import tempfile
 
 assert "huggingface_hub" not in sys.modules, "too late: the client has read its settings"
 
-with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    PORT: int = free.getsockname()[1]
+# Bound, not listened on: whoever asks is refused, nobody else is given it, not another worker of the run either, and
+# yet the Hub can have it, since both say SO_REUSEADDR.
+HELD = socket.socket()
+HELD.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+HELD.bind(("127.0.0.1", 0))
+PORT: int = HELD.getsockname()[1]
 HOME = tempfile.mkdtemp(prefix="stylex-hub-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
