@@ -48,7 +48,7 @@ TRAIN_FLOORS = (
     {"data"},
 )
 LEAVES = (
-    *FLOORS[-1],
+    *sorted(FLOORS[-1]),
     "networks.layers",
     "pictures.metadata",
     "pictures.render",
