@@ -222,7 +222,8 @@ def test_what_is_not_there_is_named(hub, pushed):
 
 
 @pytest.mark.parametrize("name", ["me/ti ny", "a/b/c", "../me", "tiny", "", "me/..", "https://example.org/me", "\0/a"])
-def test_a_name_that_can_be_no_repository_is_refused_without_asking(hub, name):
+def test_a_name_that_can_be_no_repository_is_refused_without_asking(hub, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # beside which there is no folder called me
     assert "is neither a folder nor a repository name such as" in refusal(fetch, name)
     assert hub.log == []
 
