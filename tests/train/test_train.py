@@ -244,11 +244,21 @@ def test_a_judge_of_other_classes_is_refused(start, tmp_path):
 
 
 def test_the_recipe_for_a_laptop_fits_anybody_s_pictures():
-    """Two files in a row, as for the bundled hands: the recipe, and what it is for."""
+    """Files in a row, as for the bundled models: the recipe, and what it is for; the second goes on from the first."""
     configs = ROOT / "train" / "configs"
-    o = parse(Options, "", ["--config", str(configs / "laptop.yaml"), "--config", str(configs / "hands.yaml")])
-    assert (o.output, o.total_kimg, o.swap_after_kimg) == ("runs/hands", 16, 6)
-    assert StylEx.from_pretrained(ROOT / o.init_from).config == replace(o.model_config(10), num_classes=2)
+
+    def read(*names: str) -> Options:
+        return parse(Options, "", [word for name in names for word in ("--config", str(configs / f"{name}.yaml"))])
+
+    o = read("laptop", "hands")
+    assert (o.output, o.init_from, o.resolution) == ("runs/hands", None, 64)
+    assert o.warmup_kimg < o.swap_after_kimg < o.total_kimg - o.decay_kimg  # see, believe, change
+    more = read("laptop", "more", "hands")
+    assert more.model_config(10) == o.model_config(10)
+    first, second = read("see", "leaves"), read("change", "leaves")
+    assert first.resolution == second.resolution == 128
+    assert second.model_config(2, first.model_config(2)) == first.model_config(2)
+    assert not any(o.without_effect() for o in (o, more, first, second))
 
 
 def test_init_from_starts_at_a_model_folder(start, tmp_path):
