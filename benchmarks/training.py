@@ -234,7 +234,7 @@ class Runner:
     def cycle(self) -> int:
         """Steps until every lazy part of a step has had its turns."""
         o = self.o
-        lazy = [o.w_every, *([o.r1_every, o.random_path_every] if o.warmup_kimg == 0 else [])]
+        lazy = [o.w_every, *([o.r1_every, max(1, o.random_path_every)] if o.warmup_kimg == 0 else [])]
         return math.lcm(*lazy, *([o.path_every] if o.path_weight and o.warmup_kimg == 0 else []))
 
     def steps(self, count: int, batch_size: int | None = None) -> None:

@@ -47,7 +47,7 @@ class Kind:
         torch.manual_seed(int(torch.randint(2**62, ())) + process)
         watched, joint = nimg >= (o.warmup_kimg - o.fade_in_kimg) * 1000, nimg >= o.warmup_kimg * 1000
         # The paths take turns at whole optimiser steps, so neither depends on batch size or accumulation.
-        random = joint and step % o.random_path_every == 0
+        random = joint and o.random_path_every > 0 and step % o.random_path_every == 0
         swap = not random and nimg >= o.swap_after_kimg * 1000 and asks_swap
         mixed = joint and not random and not swap and asks_mixing
         return cls(watched, joint, random, swap, mixed, moved=not random and not mixed and asks_moving)

@@ -94,13 +94,16 @@ def judge_run(model: StylEx, x: Tensor, embed: EfficientNetLite0 | None) -> dict
 
 @torch.no_grad()
 def sheet(model: StylEx, x: Tensor) -> Image.Image:
-    """Real, reconstruction, the same with the other class's probabilities, and random samples, side by side."""
+    """Real, reconstruction, the same with the other class's probabilities, and random samples if there is a mapping."""
     latent, k = model.encode(x), len(model.class_names)
     swapped = torch.cat([latent[:, :-k], swap_top(latent[:, -k:])], dim=1)
     rows = [
         x,
         model.synthesize(model.styles(latent)),
         model.synthesize(model.styles(swapped)),
-        model.synthesize(model.sample(latent[:, -k:])),
     ]
-    return grid([to_pil_list(row) for row in rows], row_titles=["real", "reconstruction", "class swapped", "random"])
+    titles = ["real", "reconstruction", "class swapped"]
+    if model.mapping is not None:
+        rows.append(model.synthesize(model.sample(latent[:, -k:])))
+        titles.append("random")
+    return grid([to_pil_list(row) for row in rows], row_titles=titles)

@@ -177,7 +177,7 @@ class Trainer:
             self.config,
             copy.copy(self.classifier),  # of the same weights, but not compiled: reports have batches of other sizes
             generator=self.ema["generator"].module,
-            mapping=self.ema["mapping"].module,
+            mapping=self.ema["mapping"].module if self.o.random_path_every else None,
             encoder=self.ema["encoder"].module,
             discriminator=self.bare("discriminator"),
             judge=self.judge,

@@ -103,7 +103,9 @@ class Options:
             as many before it, it learns alone. What projected sees is blurred at first and ever less.
         places_swap: share of the encoder's steps that draw a picture with the places of another one; such a picture
             has its own class and no reconstruction loss, so the class cannot hide in places.
-        random_path_every: one step in so many draws random pictures, the others go through the encoder.
+        random_path_every: one step in so many draws random pictures, the others go through the encoder. 0 = none does,
+            and the model has no mapping: an explanation needs none, and in a short run random pictures, far from
+            anything, only keep the discriminator from looking at the others.
         style_mixing: share of the random steps that mix two styles.
         encoder_mixing: share of the encoder's steps after the warm-up that mix the styles of two pictures; such a
             picture keeps its class and has no reconstruction loss. Not in the paper.
@@ -247,8 +249,8 @@ class Options:
         check_numbers(self, SHARES, lambda v: 0 <= v <= 1, "use a share from 0 to 1", ConfigError)
         if self.augment != "ada" and not 0 <= self.augment <= 1:
             raise ConfigError(f"augment is {self.augment}; use a share from 0 to 1, or ada")
-        if self.random_path_every < 2:
-            raise ConfigError("random_path_every is below 2; then the encoder would never be trained")
+        if 0 < self.random_path_every < 2:
+            raise ConfigError("random_path_every is 1; then the encoder would never be trained; use 0, or 2 and more")
 
         if projected and self.r1_weight:
             raise ConfigError(

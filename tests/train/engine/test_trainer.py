@@ -66,6 +66,15 @@ def test_the_random_and_the_encoder_path_take_turns_at_whole_steps(make_trainer,
         assert changed["discriminator"]
 
 
+def test_a_run_without_the_random_path_has_no_mapping(make_trainer, x):
+    trainer = make_trainer(random_path_every=0)
+    before = weights(trainer)
+    for _ in range(2):
+        trainer.step(x)
+    assert moved(before, trainer)["mapping"] == []
+    assert trainer.model().mapping is None
+
+
 def test_during_the_warm_up_there_is_only_an_autoencoder(make_trainer, x):
     trainer = make_trainer(warmup_kimg=0.008, class_swap=0.0)  # two steps of four
     before = weights(trainer)

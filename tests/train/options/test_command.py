@@ -166,7 +166,7 @@ def test_auto_precision_is_decided_by_the_machine(monkeypatch):
 
 
 def test_a_schedule_that_never_trains_the_encoder_is_refused():
-    with pytest.raises(ConfigError, match="random_path_every is below 2; then the encoder would never be trained"):
+    with pytest.raises(ConfigError, match="random_path_every is 1; then the encoder would never be trained"):
         Options("d", "o", "c", random_path_every=1)
 
 
