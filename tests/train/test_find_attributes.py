@@ -205,7 +205,7 @@ def test_ctrl_c_says_that_finished_shards_stay(unbroken, pictures, tmp_path):
     while process.poll() is None and not list(tmp_path.glob("effects/shard-*")):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGINT
     says = "stopped; the shards that are finished stay, and the same command goes on from there\n"
     assert error.decode().endswith(says)

@@ -193,6 +193,22 @@ def start(pictures, classifier_folder, tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(pictures, classifier_folder, tmp_path_factory) -> Path:
+    """A run of two steps that `start` has ended. One for all tests: read it, or go on from `ended`."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        main(command_line(data=pictures, classifier=classifier_folder, output=run, total_kimg=0.008))
+    return run
+
+
+@pytest.fixture
+def ended(finished, tmp_path) -> Path:
+    """A copy of it where `start` goes on."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
 @pytest.fixture
 def module(tmp_path, monkeypatch) -> Iterator[str]:
     """The name of a function of somebody's module, in the present folder; the module is forgotten afterwards."""
@@ -261,10 +277,8 @@ def test_the_recipe_for_a_laptop_fits_anybody_s_pictures():
     assert not any(o.without_effect() for o in (o, more, first, second))
 
 
-def test_init_from_starts_at_a_model_folder(start, tmp_path):
-    model = tmp_path / "first"
-    shutil.copytree(start() / "model", model)
-    shutil.rmtree(tmp_path / "run")
+def test_init_from_starts_at_a_model_folder(start, finished):
+    model = finished / "model"
     # At a rate of nothing the weights stay where they begin.
     run = start(init_from=model, learning_rate=0.0, w_dim="null")
     first, second = StylEx.from_pretrained(model), StylEx.from_pretrained(run / "model")
@@ -283,19 +297,15 @@ def test_init_from_a_model_of_another_size_is_refused(start, tiny_model, tmp_pat
         start(init_from=folder)
 
 
-def test_init_from_keeps_the_shapes_of_its_model_and_others_are_refused(start, tmp_path):
-    start(output=tmp_path / "first", total_kimg=0.004)
-    says = (
-        r"channels is \[8, 8, 8, 16\], but .*first/model has \[8, 8, 8, 8\], .*: give --channels null, or start afresh"
-    )
+def test_init_from_keeps_the_shapes_of_its_model_and_others_are_refused(start, finished):
+    says = r"channels is \[8, 8, 8, 16\], but .*run/model has \[8, 8, 8, 8\], .*: give --channels null, or start afresh"
     with pytest.raises(ConfigError, match=says):
-        start(init_from=tmp_path / "first" / "model", channels=[8, 8, 8, 16])
+        start(init_from=finished / "model", channels=[8, 8, 8, 16])
 
 
-def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_found(start, tmp_path):
+def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_found(start, ended):
     """Ranges and effects are of weights that are no more; a name took a person time."""
-    start(total_kimg=0.004)
-    folder = tmp_path / "run" / "model"
+    folder = ended / "model"
     model = StylEx.from_pretrained(folder)
     model.stats = StyleStats.of(torch.rand(3, model.space.size))
     model.attributes = [
@@ -303,16 +313,15 @@ def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_fou
         for i, name in ((3, None), (5, "dark spots"))
     ]
     model.save_pretrained(folder)
-    start(total_kimg=0.008)
+    start(total_kimg=0.012)
     after = StylEx.from_pretrained(folder)
     assert after.stats is None
     assert [(a.index, a.name) for a in after.attributes] == [(5, "dark spots")]
 
 
-def test_names_go_with_the_weights(start, tmp_path):
+def test_names_go_with_the_weights(start, ended, tmp_path):
     """Into a run that starts from them, and not into one that begins again in the same folder."""
-    first, second = tmp_path / "first" / "model", tmp_path / "second" / "model"
-    start(output=first.parent, total_kimg=0.004)
+    first, second = ended / "model", tmp_path / "second" / "model"
     model = StylEx.from_pretrained(first)
     model.stats = StyleStats.of(torch.rand(3, model.space.size))
     where = model.space.locate(5)
@@ -320,7 +329,7 @@ def test_names_go_with_the_weights(start, tmp_path):
     model.save_pretrained(first)
     start(output=second.parent, total_kimg=0.004, init_from=first)
     assert [a.name for a in StylEx.from_pretrained(second).attributes] == ["dark spots"]
-    start(output=first.parent, total_kimg=0.004, resume="none")
+    start(total_kimg=0.004, resume="none")
     assert StylEx.from_pretrained(first).attributes == []
 
 
@@ -368,22 +377,22 @@ def test_resume_none_starts_again_and_resume_takes_a_folder(start, capsys):
     assert newest.name == "checkpoint-000000016"
 
 
+@pytest.mark.usefixtures("ended")
 def test_a_checkpoint_of_another_model_is_refused(start):
-    start()
     with pytest.raises(checkpoint.ResumeError, match="use the same options, another --output, or --resume none"):
         start(w_dim=9)
 
 
+@pytest.mark.usefixtures("ended")
 def test_a_checkpoint_of_another_classifier_is_refused(start, tmp_path):
-    start()
     torch.manual_seed(7)
     save_classifier(tiny_classifier(), tmp_path / "other")
     with pytest.raises(checkpoint.ResumeError, match=r"was trained for another classifier than .*other holds now; use"):
         start(classifier=tmp_path / "other")
 
 
+@pytest.mark.usefixtures("ended")
 def test_what_has_changed_since_the_checkpoint_is_said(start, capsys):
-    start()
     start(total_kimg=0.012, learning_rate=0.001, keep_checkpoints=3)
     said = capsys.readouterr().out
     assert "resumed at 8 pictures; changed: total_kimg 0.008 -> 0.012, learning_rate 0.002 -> 0.001\n" in said

@@ -266,13 +266,13 @@ def test_a_name_that_leads_out_of_a_zip_is_refused(archive, name):
 
 
 def test_a_zip_bomb_is_refused_unread(archive, monkeypatch):
-    monkeypatch.setattr("train.data.pictures.sources.SMALL_ZIP", 1_000_000)
+    monkeypatch.setattr("train.data.sources.SMALL_ZIP", 1_000_000)
     path = archive(*(f"{i}.png" for i in range(10)), data=bytes(10_000_000))
     assert "pictures.zip has 0.1 MB and unpacks to 10 files of 100 MB, which pictures do not; if you trust it" in (
         refusal(path)
     )
-    monkeypatch.setattr("train.data.pictures.sources.SMALL_ZIP", 10**9)
-    monkeypatch.setattr("train.data.pictures.sources.MAX_FILES", 9)
+    monkeypatch.setattr("train.data.sources.SMALL_ZIP", 10**9)
+    monkeypatch.setattr("train.data.sources.MAX_FILES", 9)
     assert "unpacks to 10 files" in refusal(path)
 
 
