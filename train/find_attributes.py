@@ -26,6 +26,7 @@ from train.data.records import DataError
 from train.options.command import parse
 from train.options.searching import Options
 from train.search.choose import attributes_of, choice_of, why_empty
+from train.search.grown import told
 from train.search.jobs import Jobs, certificate, measure, part_of, prepare, wait_for
 from train.search.report_attributes import write_report
 from train.search.searched import Searched
@@ -59,6 +60,8 @@ def rank(model: StylEx, data: Searched, jobs: Jobs, o: Options) -> None:
 
     searched_before, model.stats = model.stats is not None, plan.stats
     choice = choice_of(model, effects, plan, o, pictures)
+    if choice.grown:
+        print(told(choice.grown), file=sys.stderr)
     found = attributes_of(model, effects, plan, choice)
     empty = [
         f"no attribute from {source} towards {model.class_names[target]}: {why_empty(choice, number)}"

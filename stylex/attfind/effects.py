@@ -20,6 +20,7 @@ from ..stylespace import Direction, StyleStats, move
 REST = "rest"
 # Fields that older files do not have.
 OPTIONAL_NUMBERS = ("visible_share", "delta_logit_std")
+OPTIONAL_TEXTS = ("name", "rule")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Attribute:
     """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`.
 
     Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
-    decision flips, and the share on which a person sees the change. `name` is for a person to fill in.
+    decision flips, and the share on which a person sees the change. `name` is for a person to fill in; `rule` says by
+    which one it was chosen.
     """
 
     index: int
@@ -42,6 +44,7 @@ class Attribute:
     visible_share: float | None = None
     name: str | None = None
     delta_logit_std: float | None = None
+    rule: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "direction": self.direction.name.lower()}
@@ -56,15 +59,15 @@ class Attribute:
         if not isinstance(row, dict):
             raise ValueError(f"is {row!r}; it must be an object")
         known = {f.name for f in fields(cls)}
-        if missing := sorted(known - {"name", *OPTIONAL_NUMBERS} - set(row)):
+        if missing := sorted(known - {*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS} - set(row)):
             raise ValueError(f"key {missing[0]} is missing")
         if unknown := sorted(set(row) - known):
             raise ValueError(f"key {unknown[0]} is unknown")
         for key in ("index", "channel"):
             if not isinstance(row[key], int) or isinstance(row[key], bool):
                 raise ValueError(f"{key} is {row[key]!r}; it must be a whole number")
-        for key in ("layer", "source", "target", "name"):
-            if not isinstance(row.get(key), str) and (key != "name" or row.get(key) is not None):
+        for key in ("layer", "source", "target", *OPTIONAL_TEXTS):
+            if not isinstance(row.get(key), str) and (key not in OPTIONAL_TEXTS or row.get(key) is not None):
                 raise ValueError(f"{key} is {row[key]!r}; it must be a text")
         for key in ("delta_logit", "delta_prob", "images_share", *OPTIONAL_NUMBERS):
             value = row.get(key)
@@ -273,8 +276,8 @@ def subset(
         value = s[0, index] + shift * (ends[direction, index] - s[0, index])
         after = edits_of(s)(index, value)
         # What counts for the decision is the lead over the strongest other class.
-        best = int(_lead(after, target).argmax())
-        if _lead(after[best], target) <= _lead(logits, target):
+        best = int(lead(after, target).argmax())
+        if lead(after[best], target) <= lead(logits, target):
             break
         chosen.append(left[best])
         s, logits = s.clone(), after[best]
@@ -283,11 +286,15 @@ def subset(
     return chosen
 
 
-def _lead(logits: Tensor, target: int) -> Tensor:
-    """How far the target is ahead of the strongest other class: [..., K] -> [...]."""
-    rivals = logits.clone()
-    rivals[..., target] = -torch.inf
-    return logits[..., target] - rivals.amax(dim=-1)
+def lead(logits: Tensor, target: int | Tensor) -> Tensor:
+    """How far the target is ahead of the strongest other class: [..., K] -> [...].
+
+    Args:
+        target: one class for all, or [...] one for each.
+    """
+    picked = torch.as_tensor(target, device=logits.device).expand(logits.shape[:-1]).unsqueeze(-1)
+    rivals = logits.scatter(-1, picked, -torch.inf)
+    return logits.gather(-1, picked).squeeze(-1) - rivals.amax(dim=-1)
 
 
 def subset_by_list(

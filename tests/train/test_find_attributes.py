@@ -252,7 +252,7 @@ def test_ranking_anew_measures_nothing(find, monkeypatch):
         {"min_visible": 0.9},
         {"count": 8, "target": "spotted", "explained": 1e9},
     ):
-        found = find(**{"min_visible": 0.0, **changes}).attributes
+        found = find(**{"min_visible": 0.0, "rule": "accumulated", **changes}).attributes
         assert found
     kept = [a for a in found if a.target == "spotted"]
     assert 3 < len(kept) <= 8
@@ -350,7 +350,7 @@ def test_pictures_of_one_decision_are_refused_before_anything_is_measured(find, 
 def test_a_class_without_an_attribute_is_named(find, capsys, monkeypatch):
     lists_of = choose.lists_of
     monkeypatch.setattr(choose, "lists_of", lambda *args: [lists_of(*args)[0], []])
-    found = find()
+    found = find(rule="accumulated")
     assert {a.target for a in found.attributes} == {"plain"}
     assert "warning: no attribute from rest towards spotted" in capsys.readouterr().err
 

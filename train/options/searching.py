@@ -32,9 +32,10 @@ class Options:
             0 tries every move.
         certify: see candidates; 0 to believe it unseen.
         shift: how far a coordinate moves; 1 is the end of its range over all pictures of the split.
-        rule: accumulated (the published notebook), single (the paper's Algorithm 1) or image_fraction (by the number of
-            pictures changed).
-        explained: logits of effect after which a picture counts as explained.
+        rule: together (moves are made on top of each other, and kept while they help), accumulated (the published
+            notebook), single (the paper's Algorithm 1) or image_fraction (by the number of pictures changed).
+        explained: logits after which a picture counts as explained: by together, of the target's lead over every other
+            class with the moves made; else of effect.
         effect_threshold: by image_fraction, to the discriminator, and for the pictures shown: logits of effect that
             count as a change.
         min_fraction: by image_fraction, an attribute changes at least this share of the pictures.
@@ -65,7 +66,7 @@ class Options:
     candidates: int = CANDIDATES
     certify: int = CERTIFIED
     shift: float = 1.0
-    rule: Literal["accumulated", "single", "image_fraction"] = "accumulated"
+    rule: Literal["together", "accumulated", "single", "image_fraction"] = "together"
     explained: float = EXPLAINED
     effect_threshold: float = 0.2
     min_fraction: float = 0.03

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from stylex import metrics
 from stylex.attfind.effects import REST, Attribute
@@ -22,9 +23,12 @@ from stylex.attfind.selection import (
     unstable,
 )
 from stylex.attfind.shards import Measured, Plan
+from stylex.attfind.together import Grown
 from stylex.model import StylEx
 from stylex.stylespace import Direction, move
 from train.options.searching import Options
+from train.search.grown import Generator, grow_list, jobs_of
+from train.search.moves import differentiable
 from train.search.question import check_decisions, class_number
 
 # The discriminator judges a move at twice its length, where faults show (the notebook's shift_size).
@@ -74,6 +78,8 @@ class Choice:
         shown: [2, M] bool, the moves seen often enough.
         stable: [N] bool, the pictures that have a say.
         lists: the moves, best first.
+        rule: by which they were chosen.
+        grown: how each list came about, where its moves were made together.
     """
 
     jobs: list[tuple[str, int]]
@@ -82,6 +88,8 @@ class Choice:
     shown: list[Tensor]
     stable: Tensor
     lists: list[list[Move]]
+    rule: str
+    grown: list[Grown] = field(default_factory=list)
 
 
 def why_empty(choice: Choice, number: int) -> str:
@@ -104,7 +112,8 @@ def choice_of(
     """Choose moves from a table of effects.
 
     Args:
-        pictures: numbers of pictures -> their styles [n, S] and probabilities [n, K]; asked by the discriminator only.
+        pictures: numbers of pictures -> their styles [n, S] and probabilities [n, K]; asked by the discriminator, and
+            where moves are made together.
 
     Raises:
         DataError: if there is nothing to compare.
@@ -124,13 +133,30 @@ def choice_of(
     limit = min(o.unstable_count, plan.made * len(names) // 2)
     stable = ~unstable(effects, len(names), o.unstable_threshold, limit)
     gap = realism(model, plan, pictures) if o.discriminator else None
-    lists = lists_of(effects, labels, names, jobs, shown, stable, o, gap)
-    return Choice(jobs, masks, shares, shown, stable, lists)
+    if o.rule != "together":
+        lists = lists_of(effects, labels, names, jobs, shown, stable, o, gap)
+        return Choice(jobs, masks, shares, shown, stable, lists, o.rule)
+    generator = Generator(differentiable(model), model.edits_of(plan.batch_size), lambda rows: pictures(rows)[0])
+    shared = share_a_list(jobs, names, o)
+    found: list[tuple[list[Move], Grown]] = []
+    for job in tqdm(jobs_of(plan, jobs, masks, shares, shown, stable, shared), desc="lists", unit="list"):
+        accept = None if gap is None else veto(effects, gap, job.say, o)
+        found.append(grow_list(generator, effects, plan, job, o.count, o.explained, accept))
+    if shared:
+        towards_0, how = found[0]
+        found.append(([(m, d.opposite) for m, d in towards_0], how))
+    lists, grown = [chosen for chosen, _ in found], [how for _, how in found]
+    return Choice(jobs, masks, shares, shown, stable, lists, o.rule, grown)
 
 
 def share_a_list(jobs: Sequence[tuple[str, int]], names: Sequence[str], o: Options) -> bool:
     """Two classes have one list for both ways, unless it goes by the number of pictures changed."""
     return len(jobs) == len(names) == 2 and o.rule != "image_fraction"
+
+
+def veto(effects: Table, gap: Callable[[Tensor, int, Direction], Tensor], rows: Tensor, o: Options) -> Accept:
+    """The discriminator's, on the pictures `rows` [N] bool."""
+    return realistic(effects, gap, rows=rows, effect_threshold=o.effect_threshold, threshold=o.discriminator)
 
 
 def lists_of(
@@ -143,13 +169,11 @@ def lists_of(
     o: Options,
     gap: Callable[[Tensor, int, Direction], Tensor] | None = None,
 ) -> list[list[Move]]:
-    """One list of moves for each job; see `Choice`."""
+    """One list of moves for each job, by the rules that read the table alone; see `Choice`."""
     by_target = {t: mask for (_, t), mask in zip(jobs, shown, strict=True)}
 
     def accept_on(rows: Tensor) -> Accept:
-        real: Accept | None = None
-        if gap is not None:
-            real = realistic(effects, gap, rows=rows, effect_threshold=o.effect_threshold, threshold=o.discriminator)
+        real = None if gap is None else veto(effects, gap, rows, o)
 
         def accept(position: int, direction: Direction, target: int) -> bool:
             seen = bool(by_target[target][direction, position])
@@ -206,6 +230,7 @@ def attributes_of(model: StylEx, effects: Measured, plan: Plan, choice: Choice) 
                     images_share=flips,
                     visible_share=float(share[direction, m]),
                     name=old.get((index, direction, names[target])),
+                    rule=choice.rule,
                 )
             )
     return attributes

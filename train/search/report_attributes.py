@@ -43,8 +43,11 @@ def certainty_of(
 ) -> list[tuple[float, int, int]]:
     """For each move of a list: in which share of draws of the pictures it is chosen, and between which ranks.
 
-    The discriminator is not asked again.
+    The discriminator is not asked again. A list whose moves were made together is not grown again either: what is
+    doubted is each move on top of those before it, at its place.
     """
+    if choice.grown:
+        return [(share, rank, rank) for rank, share in enumerate(choice.grown[number].certain, start=1)]
     names, labels, chosen = model.class_names, effects.logits.argmax(dim=1), choice.lists[number]
     # A list that two classes share is drawn as a whole, any other by itself.
     together = share_a_list(choice.jobs, names, o)
