@@ -48,8 +48,9 @@ def test_one_shard_and_many_give_the_same_lists(searched, tiny_model, pictures, 
     found = find(folder, pictures, shard_size=5)
     assert len(list(tmp_path.glob("model-effects/*/shard-*"))) == 3
     assert chosen(found) == chosen(searched[1])
-    # The means over the pictures are summed shard by shard, and may differ in their last bit.
-    assert [a.delta_logit for a in found.attributes] == pytest.approx([a.delta_logit for a in searched[1].attributes])
+    # The means over the pictures are summed shard by shard, and may differ in their last digits.
+    means = [a.delta_logit for a in searched[1].attributes]
+    assert [a.delta_logit for a in found.attributes] == pytest.approx(means, abs=1e-4)
     # Two classes share a list, which is grown once.
     assert "1 list was grown with " in capsys.readouterr().err
 
