@@ -26,6 +26,7 @@ from stylex.model import StylEx
 from stylex.pictures.images import to_pil_list
 from stylex.pictures.render import grid
 from stylex.storage.files import read_json, write_json
+from stylex.storage.outputs import OutputError, check_place, claim
 from stylex.stylespace import move
 from stylex.terminal import print_anything
 from train.data.pictures import load_pictures, to_float
@@ -201,6 +202,21 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- rows of {name}: written by benchmarks/ablations.py -->", f"<!-- end of {name} -->"
 
 
+def page_of(docs: Path, name: str) -> tuple[Path, str]:
+    """The page of the tables, and its text with the marks of one.
+
+    Raises:
+        OutputError: if the second mark of a table is gone, and with it where a person's text goes on.
+    """
+    page, (start, end) = docs / "ablations.md", marks(name)
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Ablations\n"
+    if start not in text:
+        text += f"\n{start}\n{end}\n"
+    if end not in text.split(start)[1]:
+        raise OutputError(f"{page} has {start} and no {end} behind it; put it back, or name other --docs")
+    return page, text
+
+
 def publish(done: dict[str, dict[str, Any]], name: str, output: Path, docs: Path) -> None:
     """A table, its commands and sheets between its marks in docs/ablations.md; what is around them is left alone."""
     pictures, (start, end) = docs / "ablations", marks(name)
@@ -215,10 +231,7 @@ def publish(done: dict[str, dict[str, Any]], name: str, output: Path, docs: Path
                 f"![reconstructions, and below them the first attribute moved](ablations/{row.name}.webp)",
                 "",
             ]
-    page = docs / "ablations.md"
-    text = page.read_text(encoding="utf-8") if page.exists() else "# Ablations\n"
-    if start not in text:
-        text += f"\n{start}\n{end}\n"
+    page, text = page_of(docs, name)
     before, after = text.split(start)[0], text.split(end)[1]
     page.write_text(before + start + "\n" + "\n".join(parts) + end + after, encoding="utf-8")
 
@@ -232,6 +245,15 @@ def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
     parser.add_argument("--rows", nargs="*", choices=[r.name for r in ROWS], help="only these")
     parser.add_argument("--docs", type=Path, help="folder whose ablations.md is written")
     o, more = parser.parse_known_args(args)
+    try:
+        check_place(o.output)
+        if o.docs:
+            check_place(o.docs, "--docs")
+            pages = [page_of(o.docs, name) for name in TABLES]
+            if not pages[0][0].exists():  # then its sheets are not ours either
+                claim(o.docs / "ablations", [f"{row.name}.webp" for row in ROWS], option="--docs")
+    except OutputError as error:
+        parser.error(str(error))
     chosen = [r for r in ROWS if not o.rows or r.name in o.rows]
     for row in chosen:
         measure(row, o.data, o.classifier, o.output / row.name, more)

@@ -32,6 +32,11 @@ from typing import Any
 
 from PIL import Image, ImageEnhance
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.output import ready
+from stylex.storage.outputs import put_json
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "checkpoints" / "leaves" / "samples"
 PATIENCE_S = 600
@@ -421,6 +426,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--cores", type=int, default=2, help="cores that the app may use (Linux)")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     o = parser.parse_args(args)
+    ready(parser, o.json)
     pictures = sorted(o.data.glob("*.png"))
     if not pictures:
         parser.error(f"--data {o.data} holds no PNG pictures; name a folder that does")
@@ -428,7 +434,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     print(f"{n['cores']} cores, {n['knobs']} turns of the knobs, {n['uploads']} uploads, {n['visitors']} visitors")
     print(table(n))
     if o.json:
-        o.json.write_text(json.dumps(n, indent=2) + "\n", encoding="utf-8")
+        put_json(o.json, n, option="--json")
     return n
 
 

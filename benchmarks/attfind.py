@@ -12,7 +12,6 @@ the screened one and an exact one of the pictures it is certified on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -22,10 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
+from benchmarks.output import ready
 from stylex.attfind.effects import effects_of
 from stylex.attfind.screening import certify
 from stylex.model import StylEx
 from stylex.pictures.images import list_images
+from stylex.storage.outputs import put_json
 from stylex.stylespace import StyleStats, move
 from stylex.terminal import print_anything
 from train.options.searching import CANDIDATES, Options
@@ -138,6 +139,7 @@ def main(args: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     o = parser.parse_args(args)
+    ready(parser, o.json)
     model = StylEx.from_pretrained(o.model, device=o.device)
     s = pictures_of(model, o.data, o.pictures, o.seed)
     numbers = measure(model, s, o.keep, o.sample, o.seed)
@@ -156,7 +158,7 @@ def main(args: list[str] | None = None) -> dict[str, float]:
         f"{n['same_top_10']:.0%} of the classes"
     )
     if o.json:
-        o.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        put_json(o.json, numbers, option="--json")
     return numbers
 
 

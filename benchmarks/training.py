@@ -48,9 +48,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from benchmarks.output import ready
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.networks.config import ModelConfig
 from stylex.terminal import print_anything
+from stylex.storage.outputs import put_json
 from train.data.pictures import to_float
 from train.engine import adversarial
 from train.engine import trainer as engine
@@ -493,7 +495,7 @@ def in_children(o: argparse.Namespace, args: list[str]) -> dict[str, Any]:
         keys = ("images_per_second", "peak_share", "peak_memory_mb")
     numbers = {key: {name: run[key] for name, run in runs.items()} for key in keys} | {"runs": runs}
     if o.json:
-        o.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        put_json(o.json, numbers, option="--json")
     return numbers
 
 
@@ -538,6 +540,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     o, options = parser.parse_known_args(args)
     if not o.child:
+        ready(parser, o.json)
         if o.against and importlib.util.find_spec("stylegan2_pytorch") is None:
             parser.error(
                 "--against lucidrains needs stylegan2-pytorch, best in a folder of its own: "
@@ -558,7 +561,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         numbers = compiled_in_turns([*options, "--resolution", str(resolution)], o.phase == "joint", o.rounds)
     else:
         numbers = measure([*options, "--resolution", str(resolution)], o.phase == "joint", o.steps, o.rounds)
-    o.json.write_text(json.dumps(numbers), encoding="utf-8")
+    put_json(o.json, numbers, option="--json")
     return numbers
 
 

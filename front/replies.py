@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 
 from stylex import Explanation, ImageError, ModelError
 from stylex.pictures.images import load_image
+from stylex.storage.outputs import MANIFEST
 
 TOP_K = 5  # attributes of a picture that are shown, unless a program asks for another number
 KNOB_END = 1.5  # a little past the range seen in training, so that a weak attribute can be exaggerated
@@ -82,5 +83,5 @@ def keep_copies(paths: Sequence[Path], name: str) -> str:
 def keep_all(e: Explanation) -> str:
     """Everything about an explanation, as a zip that gradio serves."""
     with TemporaryDirectory() as folder:
-        e.save(Path(folder) / "explanation")
+        (e.save(Path(folder) / "explanation") / MANIFEST).unlink(missing_ok=True)
         return keep(Path(shutil.make_archive(f"{folder}/explanation", "zip", folder, "explanation")))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import get_args
 
-from .explanation import Strategy
+from .explanation import Strategy, files_of, from_before
 from .model import StylEx
 from .pictures.render import probability
+from .storage.outputs import claim
 from .terminal import print_anything
+
+MOST_NAMES = 1000  # attributes whose files are looked for before the work
 
 
 def main(args: list[str] | None = None) -> int:
@@ -29,9 +33,15 @@ def main(args: list[str] | None = None) -> int:
     explain.add_argument(
         "--shift", type=float, default=1.0, help="1 goes to the end of the range (default %(default)s)"
     )
-    explain.add_argument("--output", default="out", help="folder for pictures and numbers (default %(default)s)")
+    explain.add_argument(
+        "--output",
+        default="out",
+        help="folder for pictures and numbers (default %(default)s); what lies there is left alone, but for an earlier "
+        "explanation, which is written over",
+    )
     o = parser.parse_args(args)
     try:
+        claim(Path(o.output), files_of(min(o.top_k, MOST_NAMES)), spare=[o.image], known=from_before)
         model = StylEx.from_pretrained(o.model, revision=o.revision, classifier=o.classifier)
         found = model.explain(o.image, target=o.target, top_k=o.top_k, strategy=o.strategy, shift=o.shift)
     except (ValueError, OSError) as error:  # ImageError and ModelError are ValueErrors

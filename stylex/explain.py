@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol, get_args
 
 import torch
@@ -125,6 +127,7 @@ def explain(
         attributes=edits,
         warnings=_warnings(names, probs, probs_rec, aim, strategy, edits),
         s=s,
+        path=Path(image) if isinstance(image, (str, os.PathLike)) else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +12,13 @@ from torch import Tensor
 
 from . import metrics
 from .pictures.render import captioned, change_map, flicker, grid, probability
+from .storage.files import write_json
+from .storage.outputs import filling, looks_ours
 from .stylespace import Direction
 
 Strategy = Literal["independent", "subset", "list"]
+# Names of the files of one attribute.
+ATTRIBUTE = r"attribute-\d+(-map\.png|\.png|\.gif|\.webp)"
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Explanation:
     attributes: list[AttributeEdit]
     warnings: list[str]
     s: Tensor
+    path: Path | None = None
+    """Where the picture was read from, if that is a file."""
 
     @property
     def predicted(self) -> str:
@@ -111,30 +117,30 @@ class Explanation:
 
         explanation.json, source.png, reconstruction.png, and for each attribute n: attribute-n.png (the picture with
         it changed), attribute-n.gif and .webp (the flicker), attribute-n-map.png (where it changed); overview.png
-        shows all of it on one sheet.
+        shows all of it on one sheet. Files of an earlier explanation that are as it left them are written over, and
+        go if this one has fewer attributes.
+
+        Raises:
+            OutputError: if the folder cannot be written, or holds another file of one of these names, which stays.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("attribute-[0-9]*"):  # of an explanation that had more of them
-            old.unlink()
-        self.source.save(folder / "source.png")
-        self.reconstruction.save(folder / "reconstruction.png")
-        for n, attribute in enumerate(self.attributes, start=1):
-            attribute.image.save(folder / f"attribute-{n}.png")
-            captioned(change_map(attribute.before, attribute.image), attribute.title).save(
-                folder / f"attribute-{n}-map.png"
-            )
-            for suffix in (".gif", ".webp"):
-                flicker(
-                    attribute.before,
-                    attribute.image,
-                    folder / f"attribute-{n}{suffix}",
-                    caption=self.caption(attribute),
+        with filling(folder, replaces=ATTRIBUTE, option="folder", spare=[self.path], known=from_before) as aside:
+            self.source.save(aside / "source.png")
+            self.reconstruction.save(aside / "reconstruction.png")
+            for n, attribute in enumerate(self.attributes, start=1):
+                attribute.image.save(aside / f"attribute-{n}.png")
+                captioned(change_map(attribute.before, attribute.image), attribute.title).save(
+                    aside / f"attribute-{n}-map.png"
                 )
-        self.overview().save(folder / "overview.png")
-        (folder / "explanation.json").write_text(
-            json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+                for suffix in (".gif", ".webp"):
+                    flicker(
+                        attribute.before,
+                        attribute.image,
+                        aside / f"attribute-{n}{suffix}",
+                        caption=self.caption(attribute),
+                    )
+            self.overview().save(aside / "overview.png")
+            write_json(aside / "explanation.json", self.to_dict())
         return folder
 
     def overview(self) -> Image.Image:
@@ -146,3 +152,20 @@ class Explanation:
             titles.append(f"{a.title}\n{self.caption(a)}")
         rows = [[column[r] if r < len(column) else None for column in columns] for r in range(3)]
         return grid(rows, column_titles=titles)
+
+
+def files_of(attributes: int) -> list[str]:
+    """Names of what `Explanation.save` writes."""
+    endings = (".png", "-map.png", ".gif", ".webp")
+    each = [f"attribute-{n}{ending}" for n in range(1, attributes + 1) for ending in endings]
+    return ["explanation.json", "source.png", "reconstruction.png", "overview.png", *each]
+
+
+def from_before(path: Path) -> bool:
+    """Whether a version that kept no list wrote a file: explanation.json came last, so what is newer is not ours."""
+    said = path.with_name("explanation.json")
+    known = path.name in files_of(0) or re.fullmatch(ATTRIBUTE, path.name) is not None
+    try:
+        return known and looks_ours(said) and path.stat().st_mtime <= said.stat().st_mtime
+    except OSError:
+        return False

@@ -26,6 +26,7 @@ from .storage.files import (
     write_json,
     write_text,
 )
+from .storage.outputs import claim, looks_ours
 from .stylespace import StyleSpace, StyleStats
 from .version import __version__
 
@@ -36,6 +37,7 @@ CLASSIFIERS = ("classifier", "judge")
 COMPONENTS = (*networks.NAMES, *CLASSIFIERS, "stranger")  # each the folder that it lies in
 REQUIRED = ("generator", "encoder", "classifier")
 # What a push takes away where the model no longer has it; samples and everything else in a repository stays.
+NETWORK_FILES = ("config.json", "model.safetensors", "answers.safetensors")
 OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in COMPONENTS))
 
 
@@ -80,6 +82,34 @@ def read_model(folder: Path, classifier: str | Network | None = None) -> dict[st
     }
 
 
+def claim_model(folder: Path, option: str = "folder", card: str | None = None) -> None:
+    """Make sure that a model can be written into a folder without a file of somebody else's being lost.
+
+    Args:
+        option: what a message tells to choose otherwise.
+        card: see `write_model`.
+
+    Raises:
+        OutputError: naming the file and the way out; among them a README.md that is neither a card of ours nor in a
+            model folder.
+    """
+    networks_of = [f"{name}/{file}" for name in COMPONENTS for file in NETWORK_FILES]
+    names = ["config.json", "attributes.json", "style_stats.safetensors", *networks_of]
+
+    def known(path: Path) -> bool:
+        return path.name == "README.md" and (read_text(path) == card or looks_ours(path.with_name("config.json")))
+
+    if card is not None and not _keeps_its_card(folder, card):
+        names.append("README.md")
+    claim(folder, names, option=option, known=known)
+
+
+def _keeps_its_card(folder: Path, card: str) -> bool:
+    """Whether somebody wrote or edited the README.md of a folder, and `card` is a generated one."""
+    path = folder / "README.md"
+    return is_sealed(card) and path.is_file() and not is_sealed(read_text(path))
+
+
 def write_model(
     folder: Path,
     config: ModelConfig,
@@ -94,7 +124,11 @@ def write_model(
     Args:
         parts: the networks and classifiers there are, by their names in `COMPONENTS`.
         card: for README.md, which is left as it is without one; and as somebody edited it, unless this is edited, too.
+
+    Raises:
+        OutputError: see `claim_model`.
     """
+    claim_model(folder, card=card)
     for name, part in parts.items():
         if name == "classifier" and not part.portable:
             save_reference(part, folder / name)
@@ -112,9 +146,8 @@ def write_model(
     if certificate is not None:
         found["certificate"] = certificate.to_dict()
     write_json(folder / "attributes.json", found)
-    path = folder / "README.md"
-    if card is not None and not (is_sealed(card) and path.is_file() and not is_sealed(read_text(path))):
-        write_text(path, card)
+    if card is not None and not _keeps_its_card(folder, card):
+        write_text(folder / "README.md", card)
     # Last, so that a folder with a config.json is a whole one.
     write_json(
         folder / "config.json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from stylex.explain import at_once, combine, promise, propose, resolve_target
 from stylex.networks.config import ModelConfig
 from stylex.networks.generator import Generator, Mapping
 from stylex.pictures.images import to_pil
+from stylex.storage.outputs import MANIFEST
 from stylex.stylespace import StyleStats, move, move_together
 
 COLOURS = ("red", "green", "blue")
@@ -387,7 +389,7 @@ def test_a_shift_of_nothing_finds_nothing_and_says_so(tiny_model, leaf, tmp_path
         assert e.attributes == []
         assert e.warnings[-1] == "No single attribute moves the classifier towards the target on this picture."
     written = {p.name for p in e.save(tmp_path / "out").iterdir()}
-    assert written == {"source.png", "reconstruction.png", "overview.png", "explanation.json"}
+    assert written == {"source.png", "reconstruction.png", "overview.png", "explanation.json", MANIFEST}
 
 
 # What is refused.
@@ -435,7 +437,7 @@ def saved(explained, tmp_path_factory) -> Path:
 
 def test_save_writes_every_picture_and_every_number(explained, saved):
     folder = saved
-    expected = {"source.png", "reconstruction.png", "overview.png", "explanation.json"}
+    expected = {"source.png", "reconstruction.png", "overview.png", "explanation.json", MANIFEST}
     for n in (1, 2, 3):
         expected |= {f"attribute-{n}.png", f"attribute-{n}.gif", f"attribute-{n}.webp", f"attribute-{n}-map.png"}
     assert {p.name for p in folder.iterdir()} == expected
@@ -490,3 +492,53 @@ def test_the_overview_has_a_column_for_the_picture_and_one_for_each_attribute(ex
     sheet = explained.overview()
     assert sheet.width > 4 * 128
     assert sheet.height > 3 * 128
+
+
+# Nothing of a person's is lost.
+
+
+def test_a_picture_of_the_same_name_is_never_written_over(tiny_model, explained, tmp_path):
+    photo = tmp_path / "source.png"
+    Image.new("RGB", (80, 60), (9, 9, 9)).save(photo)
+    before = photo.read_bytes()
+    for e in (explained, tiny_model.explain(photo, top_k=1)):
+        with pytest.raises(ModelError, match=r"source\.png .*choose another folder"):
+            e.save(tmp_path)
+    assert photo.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["source.png"]
+
+
+def test_notes_beside_an_explanation_stay(explained, saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "out")
+    (folder / "attribute-1-notes.txt").write_text("mine")
+    (folder / "attribute-99.png").write_text("mine")
+    dataclasses.replace(explained, attributes=[]).save(folder)
+    left = sorted(p.name for p in folder.iterdir() if p.name.startswith("attribute"))
+    assert left == ["attribute-1-notes.txt", "attribute-99.png"]
+
+
+def test_what_was_edited_since_is_a_person_s(explained, saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "out")
+    explained.save(folder)
+    with Image.open(folder / "attribute-1.png") as image:
+        image.rotate(90).save(folder / "attribute-1.png")
+    with pytest.raises(ModelError, match=r"attribute-1\.png was not written by stylex, or was edited since"):
+        explained.save(folder)
+
+
+def test_an_explanation_of_its_own_picture_does_not_eat_it(tiny_model, saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "out")
+    with pytest.raises(ModelError, match=r"source\.png is read for this, and would be written over"):
+        tiny_model.explain(folder / "source.png", top_k=1).save(folder)
+
+
+def test_an_explanation_of_an_earlier_version_is_written_over(explained, saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "out")
+    (folder / MANIFEST).unlink()
+    dataclasses.replace(explained, attributes=explained.attributes[:1]).save(folder)
+    assert not (folder / "attribute-2.png").exists()
+    (folder / MANIFEST).unlink()
+    later = (folder / "explanation.json").stat().st_mtime + 60
+    os.utime(folder / "source.png", (later, later))
+    with pytest.raises(ModelError, match=r"source\.png was not written by stylex"):
+        explained.save(folder)

@@ -188,6 +188,26 @@ def test_an_output_that_cannot_be_a_folder_is_named(explain, tmp_path, capsys):
     assert (tmp_path / "out").read_text() == "somebody's notes"
 
 
+def test_a_folder_of_pictures_is_no_place_for_an_explanation_of_them(explain, capsys, tmp_path, monkeypatch):
+    """Before a model is read, in one sentence."""
+    photos = tmp_path / "out"
+    photos.mkdir()
+    Image.new("RGB", (80, 60)).save(photos / "source.png")
+    before = (photos / "source.png").read_bytes()
+    monkeypatch.setattr(StylEx, "from_pretrained", None)
+    assert explain(image=photos / "source.png") == 1
+    assert capsys.readouterr().err == (
+        f"error: {photos / 'source.png'} is read for this, and would be written over; choose another --output\n"
+    )
+    (photos / "source.png").rename(photos / "overview.png")
+    assert explain() == 1
+    assert capsys.readouterr().err == (
+        f"error: {photos / 'overview.png'} was not written by stylex, or was edited since, and would be lost; move it "
+        "away, or choose another --output\n"
+    )
+    assert (photos / "overview.png").read_bytes() == before
+
+
 # Models.
 
 

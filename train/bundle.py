@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,18 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from PIL import Image
 
 from stylex import Explanation, ModelError, StylEx
+from stylex.folder import claim_model
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import grid, probability
 from stylex.storage.card import model_card
-from stylex.storage.files import read_json, read_text, write_json
+from stylex.storage.files import read_json, read_text, write_json, write_text
+from stylex.storage.outputs import check_place, claim, filling
 from train.data.pictures import load_pictures, to_float
 from train.data.records import DataError
-from train.engine.publish import FLICKER_ROWS, flickers
+from train.engine.publish import FLICKER_ROWS, FLICKERS, SOURCE, flickers, from_before
 from train.engine.revision import revision_of
 from train.options.command import parse
 
@@ -37,7 +42,8 @@ class Options:
         data: pictures whose reconstructions become the samples, see train/train.py; only their validation part is used.
         metrics: what train/evaluate.py wrote about this model.
         about: Markdown of what cannot be measured: data, licence, training, limits; see train/configs/leaves-about.md.
-        output: folder to write.
+        output: folder to write. An earlier bundle there is written over; pictures of your own in its samples/ and
+            attributes/ stay.
         samples: reconstructions of each class.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
@@ -91,10 +97,34 @@ def attribute_sheet(explanations: list[Explanation]) -> Any:
     return grid(rows, column_titles=["as it is", *(f"attribute {n + 1}" for n in range(width))], row_titles=titles)
 
 
+def files_of(
+    class_names: Sequence[str], samples: int, resolution: int
+) -> tuple[list[str], str, Callable[[Path], bool]]:
+    """Names of what a bundle writes beside the model; the expression that those of an earlier one match; and whether
+    a file is of one from before there were lists: see `publish.from_before`, and samples have the model's size."""
+    each = [f"samples/{file_name(name, k)}-{n + 1}.png" for k, name in enumerate(class_names) for n in range(samples)]
+    moving = [f"attributes/{n + 1}.gif" for n in range(FLICKERS * FLICKER_ROWS)]
+    named = "|".join(re.escape(file_name(name, k)) for k, name in enumerate(class_names))
+
+    def known(path: Path) -> bool:
+        if path.name == "attributes.png" or path.parent.name == "attributes" or path.name == "SOURCE.md":
+            return from_before(path)
+        with suppress(OSError), Image.open(path) as image:
+            return path.parent.name == "samples" and image.size == (resolution, resolution) and from_before(path)
+        return False
+
+    beside = ["samples/SOURCE.md", "attributes.png", "metrics.json", "training.json"]
+    return [*each, *moving, *beside], rf"samples/({named})-\d+\.png|attributes/\d+\.gif", known
+
+
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Make a folder to ship from a trained model.", args)
     output = Path(o.output)
+    check_place(output)
     model = StylEx.from_pretrained(o.model, classifier=o.classifier)
+    names, earlier, known = files_of(model.class_names, o.samples, model.resolution)
+    claim(output, names, known=known)
+    claim_model(output, "--output")
     if model.stats is None or not model.attributes:
         raise ModelError(f"{o.model} has no attributes yet; run train/find_attributes.py on it first")
     if not Path(o.about).is_file():
@@ -111,25 +141,23 @@ def main(args: list[str] | None = None) -> None:
     x = to_float(pictures.x)
     labels = pictures.labels if pictures.labels is not None else model.classify(x).argmax(1)
     chosen = choose_samples(model, x, labels, o.samples)
-    samples = output / "samples"
-    samples.mkdir(parents=True, exist_ok=True)
-    for old in samples.glob("*.png"):
-        old.unlink()
-    explanations: dict[str, list[Explanation]] = {}
-    for k, (name, group) in enumerate(chosen.items()):
-        for n, x in enumerate(group):
-            to_pil(x).save(samples / f"{file_name(name, k)}-{n + 1}.png")
-        explanations[name] = [model.explain(to_pil(x)) for x in group[:3]]
-    rows = [e for group in explanations.values() for e in group]
-    attribute_sheet(rows).save(output / "attributes.png")
-    moving = flickers([group[0] for group in explanations.values() if group][:FLICKER_ROWS], output / "attributes")
-    (samples / "SOURCE.md").write_text(
-        "These pictures were made by this model: reconstructions of held-out pictures, no photographs. "
-        "Origin and licence of the data are in ../README.md.\n",
-        encoding="utf-8",
-    )
     training = Path(o.model) / "training.json"
     how = read_json(training) if training.is_file() else None
+    explanations = {name: [model.explain(to_pil(x)) for x in group[:3]] for name, group in chosen.items()}
+    rows = [e for group in explanations.values() for e in group]
+    with filling(output, replaces=earlier, known=known) as aside:
+        samples = aside / "samples"
+        samples.mkdir()
+        for k, (name, group) in enumerate(chosen.items()):
+            for n, x in enumerate(group):
+                to_pil(x).save(samples / f"{file_name(name, k)}-{n + 1}.png")
+        write_text(samples / "SOURCE.md", SOURCE)
+        attribute_sheet(rows).save(aside / "attributes.png")
+        first = [group[0] for group in explanations.values() if group][:FLICKER_ROWS]
+        moving = flickers(first, aside / "attributes")
+        write_json(aside / "metrics.json", metrics)
+        if how is not None:
+            write_json(aside / "training.json", how)
     shown = [*moving, ("attributes.png", "attributes")]
     about = read_text(Path(o.about))
     place = output.name if output.is_absolute() else o.output
@@ -141,9 +169,6 @@ def main(args: list[str] | None = None) -> None:
             "have it made anew",
             file=sys.stderr,
         )
-    write_json(output / "metrics.json", metrics)
-    if how is not None:
-        write_json(output / "training.json", how)
     print(
         f"{output}: {len(model.attributes)} attributes; {rows[0].predicted} {probability(max(rows[0].probs.values()))} "
         "first"

@@ -21,7 +21,8 @@ from stylex import losses, metrics
 from stylex.classifiers.stranger import Stranger
 from stylex.model import StylEx
 from stylex.networks.eye import EfficientNetLite0, EfficientNetLite1
-from stylex.storage.files import ModelError, write_json
+from stylex.storage.files import ModelError
+from stylex.storage.outputs import claim, put_json
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError, Split
 from train.engine.device import device, measure_exactly
@@ -44,7 +45,7 @@ class Options:
         data: pictures, see train/train.py; without labels there is no accuracy.
         split: all, or only the train or val part of a folder that the model was trained on. With val, a model that has
             no stranger yet gets one, which learns the classes from the labels of the train part, and keeps it.
-        output: JSON file for the numbers.
+        output: JSON file for the numbers; an earlier one is written over, a file of your own is not.
         shift: how far attributes move; report other values beside 1, never instead of it.
         batch_size: pictures per pass.
         seed: of the choice of pictures, where not all are asked about, and of the folds of a probe.
@@ -156,10 +157,12 @@ def stranger_of(model: StylEx, o: Options) -> Stranger | None:
 
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Measure a model on pictures it was not trained on.", args)
+    output = Path(o.output)
+    claim(output.parent, [output.name])
     model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
     pictures = load_pictures(o.data, model.resolution, o.split, model.class_names)
     numbers = evaluate(model, pictures, o.shift, o.batch_size, o.seed, stranger_of(model, o))
-    write_json(Path(o.output), numbers)
+    put_json(output, numbers)
     print(json.dumps(numbers, indent=2))
 
 

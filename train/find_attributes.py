@@ -21,7 +21,8 @@ from torch import Tensor
 from stylex.attfind import shards
 from stylex.attfind.shards import ShardedEffects, ShardError
 from stylex.model import StylEx
-from stylex.storage.files import ModelError, write_json
+from stylex.storage.files import ModelError
+from stylex.storage.outputs import put_json
 from train.data.records import DataError
 from train.options.command import parse
 from train.options.searching import Options
@@ -85,7 +86,7 @@ def rank(model: StylEx, data: Searched, jobs: Jobs, o: Options) -> None:
             f"probability {a.delta_prob:+.1%}, flips {a.images_share:.0%}{seen}"
         )
     if doubt is not None:
-        write_json(folder / "certificate.json", doubt.to_dict())
+        put_json(folder / "certificate.json", doubt.to_dict(), option="--effects")
         print(
             f"{doubt.moves} of {2 * model.space.num_conv} moves were made. On {doubt.pictures} pictures on which all "
             f"were: recall@20 {doubt.recall_at_20:.3f} (of single pictures {doubt.recall_per_picture:.3f}), "

@@ -23,13 +23,15 @@ from stylex.classifiers.classifier import Classifier, ClassifierError, load_clas
 from stylex.folder import read_attributes
 from stylex.model import StylEx
 from stylex.networks.config import ConfigError
-from stylex.storage.files import ModelError, write_json
+from stylex.storage.files import ModelError
+from stylex.storage.outputs import put_json
 from train.data.pictures import load_pictures
 from train.data.records import DataError
 from train.engine import checkpoint
 from train.engine.eyes import eyes
 from train.engine.interrupt import Interrupt
 from train.engine.loop import train
+from train.engine.place import claim_run
 from train.engine.publish import Publisher
 from train.engine.record import Record
 from train.engine.tracker import finish_tracker, require_tracker, start_tracker, track
@@ -129,6 +131,7 @@ def main(args: list[str] | None = None) -> None:
     check_launch(o.mixed_precision, os.environ)
     run = Path(o.output)
     require_tracker(o.report_to)
+    claim_run(run)
     classifier, judge = classifiers(o)
     init = read_model(o.init_from, classifier) if o.init_from else None
     if init:
@@ -175,7 +178,7 @@ def main(args: list[str] | None = None) -> None:
     if main_process and number is None:
         # What ships, as `evaluate.py` would measure it.
         numbers = evaluate(read_model(run / "model", classifier, device), val_part)
-        write_json(run / "metrics.json", numbers)
+        put_json(run / "metrics.json", numbers)
         track(trainer.accelerator, trainer.nimg, {f"final/{n}": v for n, v in numbers.items() if isinstance(v, float)})
         print(f"measured on {numbers['n']} held-out pictures: {run / 'metrics.json'}")
     finish_tracker(trainer.accelerator)

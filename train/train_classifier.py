@@ -27,6 +27,8 @@ from tqdm import tqdm
 from stylex.classifiers.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
 from stylex.classifiers.lite import MEAN, STD, LiteClassifier, load_wheel
 from stylex.probe import fit_linear
+from stylex.storage.files import ModelError
+from stylex.storage.outputs import claim, put_json
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError
 from train.data.sources import TABLE, find_pictures
@@ -34,6 +36,9 @@ from train.engine.augment import flip, jitter, zoom
 from train.engine.device import device
 from train.options.choices import Flips
 from train.options.command import parse
+
+# What is written into a classifier's folder.
+FILES = ("config.json", "model.safetensors", "metrics.json")
 
 Backbone = Literal["convnet", "efficientnet_lite0", "resnet18"]
 
@@ -69,7 +74,8 @@ class Options:
 
     Args:
         data: pictures with labels, see train/train.py.
-        output: where the classifier goes; the judge goes into the sub-folder `judge`.
+        output: where the classifier goes; the judge goes into the sub-folder `judge`. An earlier one there is written
+            over, files of your own are not.
         resolution: side of the pictures.
         backbone: the network: convnet, small and from scratch; efficientnet_lite0, which knows ImageNet and reads
             128 px or more; or resnet18, narrow and from scratch. The judge is always of another kind.
@@ -297,6 +303,8 @@ def main(args: list[str] | None = None) -> None:
     jobs = [("classifier", o, Path(o.output))]
     if o.judge:
         jobs.append(("judge", o.of_judge(), Path(o.output) / "judge"))
+    for _, _, folder in jobs:
+        claim(folder, FILES)
     if find_pictures(o.data).class_names is None:
         raise DataError(
             f"the pictures of {o.data} have no labels, and a classifier learns from labels; give one sub-folder for "
@@ -308,12 +316,12 @@ def main(args: list[str] | None = None) -> None:
         classifier = fit(options, name, train, val)
         save_classifier(classifier, folder)
         numbers = report(classifier, val, time.perf_counter() - start)
-        (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        put_json(folder / "metrics.json", numbers)
         print(name, json.dumps(numbers))
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (ClassifierError, DataError) as error:
+    except (ClassifierError, DataError, ModelError) as error:
         sys.exit(f"error: {error}")

@@ -152,7 +152,9 @@ def read_plan(folder: Path, fingerprint: str) -> Plan:
             **values,
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardError(f"{path} cannot be read ({error}); delete {folder} and search again") from None
+        raise ShardError(
+            f"{path} cannot be read ({error}); name another folder, or delete {path} and search again"
+        ) from None
     if plan.fingerprint != fingerprint:
         raise ShardError(
             f"{folder} holds effects of another model or search (fingerprint {plan.fingerprint}, this one has "

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ..gradients import differentiable
 from ..storage.files import ModelError, load_tensors, read_json, save_tensors, write_json
+from ..storage.outputs import claim
 from ..storage.pointers import stub_at
 from .architectures import BUILDERS, from_library, needed
 from .classifier import WRAPPED, Classifier, ClassifierError, Outputs, config_from_dict, load_classifier, wrap
@@ -217,6 +218,7 @@ def is_reference(folder: Path) -> bool:
 
 def save_reference(classifier: Classifier, folder: Path) -> None:
     """Write what is known of a classifier that cannot be saved, and what it answers."""
+    claim(folder, ["config.json", "answers.safetensors"], option="folder")
     save_tensors({"logits": answers_of(classifier)}, folder / "answers.safetensors")
     write_json(folder / "config.json", classifier.config_dict())
 

@@ -28,6 +28,7 @@ from ..storage.files import (
     write_json,
 )
 from ..storage.hub import fetch
+from ..storage.outputs import claim
 from .config import IMAGENET_MEAN, IMAGENET_STD, WRAPPED, ClassifierConfig, ClassifierError, Outputs, checked_crop
 from .foreign import own_copy
 from .lite import LiteClassifier
@@ -415,6 +416,7 @@ def save_classifier(classifier: Classifier, folder: str | Path) -> None:
 
     Raises:
         ClassifierError: for a wrapped callable, which no other machine could rebuild.
+        OutputError: if the folder holds files of these names that are not ours.
     """
     if not classifier.portable:
         raise ClassifierError(
@@ -423,5 +425,6 @@ def save_classifier(classifier: Classifier, folder: str | Path) -> None:
         )
     assert isinstance(classifier.network, nn.Module)
     folder = Path(folder)
+    claim(folder, ["config.json", "model.safetensors"], option="folder")
     save_weights(classifier.network, folder / "model.safetensors")
     write_json(folder / "config.json", classifier.config_dict())

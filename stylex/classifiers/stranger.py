@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..storage.files import ModelError, load_weights, read_json, save_weights, write_json
+from ..storage.outputs import claim
 from .lite import HEAD
 
 EYE = "EfficientNet-Lite2"
@@ -43,6 +44,7 @@ class Stranger(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
+        claim(folder, ["config.json", "model.safetensors"], option="folder")
         save_weights(self, folder / "model.safetensors", torch.float32)
         write_json(folder / "config.json", {"class_names": self.class_names, "eye": EYE, "side": SIDE})
 

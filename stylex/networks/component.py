@@ -11,6 +11,7 @@ from torch import nn
 from ..gradients import differentiable
 from ..storage.files import ModelError, load_weights, read_json, save_weights, write_json
 from ..storage.hub import fetch
+from ..storage.outputs import claim
 from .config import ConfigError, ModelConfig
 
 
@@ -78,8 +79,13 @@ class Component(nn.Module):
         return network.to(memory_format=torch.channels_last)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the folder that `from_pretrained` reads; floating-point weights in half precision."""
+        """Write the folder that `from_pretrained` reads; floating-point weights in half precision.
+
+        Raises:
+            OutputError: if the folder holds files of these names that are not ours.
+        """
         folder = Path(folder)
+        claim(folder, ["config.json", "model.safetensors"], option="folder")
         save_weights(self, folder / "model.safetensors")
         write_json(folder / "config.json", {"class": type(self).__name__, **self.config.to_dict()})
         return folder

@@ -20,6 +20,8 @@ from .pointers import stub_at
 
 MAX_TEXT_BYTES = 16_000_000
 MAX_MESSAGE = 900
+# In the header of every file of tensors that we write, so that it can be told from one of somebody else's.
+MARK = "written_by"
 
 
 class ModelError(ValueError):
@@ -79,8 +81,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text aside and rename it, so that nobody ever sees half a file."""
+    """Write a text aside and rename it, so that nobody ever sees half a file. A link stays one, and a device, too."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     aside = path.with_name(path.name + ".part")
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
@@ -221,6 +227,6 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     aside.unlink(missing_ok=True)
     aside.touch()
     mode = aside.stat().st_mode  # what the user's umask allows; safetensors shuts out everybody but the owner
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside)
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside, {MARK: "stylex"})
     allow(aside, mode)
     os.replace(aside, path)

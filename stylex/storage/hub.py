@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .files import MAX_TEXT_BYTES, ModelError, is_sealed, read_text
+from .outputs import MANIFEST
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -235,7 +236,7 @@ def push(
                 raise HubError(
                     f"{repo_id} exists and is public; make it private in its settings, or push without private"
                 )
-            skip = ["*.part"]
+            skip = ["*.part", MANIFEST, f"*/{MANIFEST}"]
             if kind == "model" and _is_edited(api, repo_id, info, folder / "README.md"):
                 skip.append("README.md")
             try:

@@ -13,6 +13,7 @@ import torch
 from stylex.storage.durable import sync_file, sync_folder
 from stylex.storage.pointers import stub_at
 
+STATE = "state.pt"
 NAME = re.compile(r"checkpoint-(\d{9})")
 
 
@@ -40,11 +41,11 @@ def save(run: Path, nimg: int, state: dict[str, Any], keep: int = 2) -> Path:
     try:
         _clear(run)
         aside.mkdir(parents=True)
-        _write(state, aside / "state.pt")
+        _write(state, aside / STATE)
         for later in (p for p in found(run) if p.name > folder.name):
             os.replace(later, run / f".{later.name}.gone")
         if folder.exists():
-            os.replace(aside / "state.pt", folder / "state.pt")
+            os.replace(aside / STATE, folder / STATE)
             sync_folder(folder)
         else:
             os.replace(aside, folder)
@@ -99,11 +100,11 @@ def load(run: Path, which: str) -> dict[str, Any] | None:
         folder = folders[-1]
     else:
         folder = Path(which)
-    if pointer := stub_at(folder / "state.pt"):
-        raise ResumeError(f"{folder / 'state.pt'} {pointer}")
+    if pointer := stub_at(folder / STATE):
+        raise ResumeError(f"{folder / STATE} {pointer}")
     try:
         # weights_only: a checkpoint holds tensors and numbers, and must not be able to run code.
-        return torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        return torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except Exception as error:
         older = [p.name for p in found(folder.parent) if p.name < folder.name]
         hint = f"try --resume {folder.parent / older[-1]}" if older else "start again with --resume none"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import threading
 import time
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +22,15 @@ from stylex.pictures.render import flicker
 from stylex.storage.card import addressed, model_card
 from stylex.storage.files import is_sealed, read_json, read_text, write_json, write_text
 from stylex.storage.hub import push
+from stylex.storage.outputs import is_ours
 from train.engine.record import FILE as TRAINING
 from train.engine.revision import revision_of
 
+SOURCE = (
+    "These pictures were made by this model: reconstructions of held-out pictures, no photographs. "
+    "Origin and licence of the data are in ../README.md.\n"
+)
+MOVING = re.compile(r"\d+\.gif")
 FLICKERS = 3  # attributes of a picture that move on the card
 FLICKER_ROWS = 2  # such pictures
 LAST_PUSH_S = 600.0  # how long the end of a run waits for the Hub
@@ -91,16 +99,28 @@ def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
 
 
 def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, str]]:
-    """The first attributes of each explanation as pictures that move; returns their names and captions."""
+    """The first attributes of each explanation as pictures that move; returns their names and captions.
+
+    Earlier ones are written over or go; a number that somebody else's picture has is passed over.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.gif"):
-        old.unlink()
+        if MOVING.fullmatch(old.name) and is_ours(old, from_before):
+            old.unlink()
     made: list[tuple[str, str]] = []
+    free = (path for n in count(1) if not (path := folder / f"{n}.gif").exists())
     for e in explanations:
         for a in e.attributes[:FLICKERS]:
-            path = flicker(a.before, a.image, folder / f"{len(made) + 1}.gif", caption=e.caption(a))
+            path = flicker(a.before, a.image, next(free), caption=e.caption(a))
             made.append((f"{folder.name}/{path.name}", e.caption(a)))
     return made
+
+
+def from_before(path: Path) -> bool:
+    """Whether a picture on a card was made by a version that kept no list: its sentence is in samples/SOURCE.md."""
+    output = path.parent if path.name == "attributes.png" else path.parent.parent
+    said = output / "samples" / "SOURCE.md"
+    return said.is_file() and said.read_text(encoding="utf-8", errors="replace") == SOURCE
 
 
 class Publisher:

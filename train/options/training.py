@@ -58,7 +58,8 @@ class Options:
         data: a folder with one sub-folder of pictures for each class; a folder of pictures without labels; a folder
             with a table labels.csv of its pictures, or the table; a zip of any of these; or a dataset of the Hub, such
             as hf://datasets/me/name. docs/data.md tells more. A fixed part is held out for the reports.
-        output: folder of the run: checkpoints, sheets, log.jsonl, and model/, the averaged networks.
+        output: folder of the run: checkpoints, sheets, log.jsonl, and model/, the averaged networks. An earlier run
+            there goes on; files of your own are left alone.
         classifier: the classifier to explain: a folder of train/train_classifier.py; torchvision:NAME or timm:NAME with
             classifier_weights; timm:FOLDER or transformers:FOLDER; a TorchScript file; or package.module:function,
             which returns a network. The last two are programs, and no model holds them. docs/data.md tells more.

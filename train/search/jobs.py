@@ -18,6 +18,7 @@ from stylex.attfind.screening import Certificate, certify
 from stylex.attfind.shards import Plan, ShardedEffects
 from stylex.model import StylEx
 from stylex.storage.hub import REPO_ID
+from stylex.storage.outputs import check_place, claim
 from train.data.records import DataError
 from train.engine.device import device, measure_exactly
 from train.options.searching import Options
@@ -34,12 +35,16 @@ def prepare(o: Options) -> tuple[StylEx, Searched, Jobs]:
             f"{o.model} is not a folder, and what is found is written into the model's folder; download it first: "
             f"hf download {o.model} --local-dir FOLDER"
         )
+    beside = Path(f"{str(o.model).rstrip('/')}-effects")
+    check_place(Path(o.model), "--model")
+    check_place(Path(o.effects) if o.effects else beside, "--effects")
     model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
     check_question(model, o)
     measure_exactly()
     data = Searched(model, o)
     key = data.key()
-    folder = Path(o.effects) if o.effects else Path(f"{str(o.model).rstrip('/')}-effects") / key
+    folder = Path(o.effects) if o.effects else beside / key
+    claim(folder, ["certificate.json", *(["report.html"] if o.report else [])], option="--effects")
     if (folder / "plan.safetensors").exists():
         plan = shards.read_plan(folder, key)
     else:

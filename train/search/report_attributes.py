@@ -16,7 +16,7 @@ from stylex.attfind.selection import Move, effects_on, pictures_by_distance, pic
 from stylex.attfind.shards import Measured, Plan
 from stylex.model import StylEx
 from stylex.pictures.images import to_pil
-from stylex.storage.files import write_text
+from stylex.storage.outputs import put_text
 from stylex.stylespace import Direction, move, move_together
 from train.options.searching import Options
 from train.search.choose import Choice, lists_of, share_a_list
@@ -144,4 +144,4 @@ def write_report(
     elif plan.made < 2 * model.space.num_conv:
         notes.append("The moves were chosen by their gradient; what that missed was not measured (--certify).")
     title = f"What changes the mind of a classifier of {', '.join(model.class_names)}"
-    write_text(path, report(title, entries, curves, notes))
+    put_text(path, report(title, entries, curves, notes), option="--effects")
