@@ -51,8 +51,8 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks.output import ready
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.networks.config import ModelConfig
-from stylex.terminal import print_anything
 from stylex.storage.outputs import put_json
+from stylex.terminal import print_anything
 from train.data.pictures import to_float
 from train.engine import adversarial
 from train.engine import trainer as engine

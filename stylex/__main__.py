@@ -9,6 +9,7 @@ from typing import get_args
 
 from .explanation import Strategy, files_of, from_before
 from .model import StylEx
+from .pictures.fonts import MISSING, undrawable
 from .pictures.render import probability
 from .storage.outputs import claim
 from .terminal import print_anything
@@ -60,6 +61,11 @@ def main(args: list[str] | None = None) -> int:
         print(
             f"  {n}. {a.title:<24} {probability(a.prob_before)} → {probability(a.prob_after)}   "
             f"{a.changed_share:.0%} of the pixels change visibly   attribute-{n}.gif"
+        )
+    if left := undrawable([found.predicted, found.target, *(a.title for a in found.attributes)]):
+        print(
+            f"warning: no font here can draw {', '.join(left)}; {MISSING} stands for it in the pictures, and the names "
+            "are in explanation.json"
         )
     print(f"written to {folder}")
     return 0

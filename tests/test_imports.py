@@ -51,7 +51,8 @@ LEAVES = (
     *sorted(FLOORS[-1]),
     "networks.layers",
     "pictures.metadata",
-    "pictures.render",
+    "pictures.fonts",
+    "pictures.formats",
     "storage.durable",
     "storage.pointers",
 )

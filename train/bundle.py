@@ -21,6 +21,7 @@ from PIL import Image
 
 from stylex import Explanation, ModelError, StylEx
 from stylex.folder import claim_model
+from stylex.pictures.fonts import MISSING, undrawable
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import grid, probability
 from stylex.storage.card import model_card
@@ -167,6 +168,12 @@ def main(args: list[str] | None = None) -> None:
         print(
             f"warning: somebody edited {output / 'README.md'}, so it is left alone, with its old numbers; delete it to "
             "have it made anew",
+            file=sys.stderr,
+        )
+    if left := undrawable(model.class_names):
+        print(
+            f"warning: no font here can draw {', '.join(left)}; {MISSING} stands for it in the pictures, and the names "
+            "are in the card",
             file=sys.stderr,
         )
     print(

@@ -18,25 +18,13 @@ from PIL import ExifTags, Image
 
 from ..storage.pointers import HEAD, stub, stub_at
 from .colour import to_srgb
+from .formats import FORMATS, SUFFIXES, unread_by_content, way_out
 from .metadata import split
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
 MIN_SIDE = 8
 MAX_ASPECT = 20
-
-# Formats that Pillow decodes by itself (EPS, for one, would start Ghostscript), and the suffixes they go by.
-FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "WEBP": (".webp",),
-    "AVIF": (".avif",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm"),
-}
-SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 # What EXIF's orientations ask for.
 TURNS = {
@@ -211,6 +199,8 @@ def _open(data: bytes, name: str) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(_too_many_pixels(name)) from None
     except Exception:  # header parsers fail on bad files with almost any exception
+        if kind := unread_by_content(data[:HEAD]):
+            raise ImageError(f"{name} is not a picture that is read here: it is {kind}; {way_out(kind)}") from None
         known = ", ".join(FORMATS)
         raise ImageError(f"{name} is not a picture, or its beginning is damaged; use one of {known}") from None
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-FONTS = Path(__file__).parent / "fonts"
+from .fonts import FONTS, OWN, Type, face_of
+
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 SMALLEST_TEXT = 9
 
@@ -29,8 +30,7 @@ RAMP = np.array([(88, 20, 110), (147, 38, 103), (203, 65, 73), (237, 105, 37), (
 @lru_cache(maxsize=64)
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans at `size` pixels, laid out the same way on every machine."""
-    file = FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
-    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+    return face_of(FONTS / "DejaVuSans-Bold.ttf" if bold else OWN, 0, size, shaped=False)
 
 
 def probability(p: float) -> str:
@@ -153,7 +153,7 @@ def grid(
     width, height = max(cell.width for cell in pictures), max(cell.height for cell in pictures)
     gap, size = max(4, width // 24), max(12, width // 10)
     above = [_text_block(title, width, size) for title in column_titles or ()]
-    widest = max((int(font(size).getlength(title)) + 1 for title in row_titles or ()), default=0)
+    widest = max((int(Type(size).getlength(title)) + 1 for title in row_titles or ()), default=0)
     before = [_text_block(title, min(widest, width), size) for title in row_titles or ()]
     left = gap + (before[0].width + gap if before else 0)
     top = gap + (max(title.height for title in above) + gap if above else 0)
@@ -221,30 +221,30 @@ def _stack(images: list[Image.Image]) -> Image.Image:
 def _text_block(text: str, width: int, size: int, margin: int = 0) -> Image.Image:
     """`text`, centred, on paper of this width (margin included) and of the height that it needs."""
     face, lines = _fit(text, width - 2 * margin, size)
-    ascent, descent = face.getmetrics()
+    ascent, descent = face.getmetrics(lines)
     block = Image.new("RGB", (width, len(lines) * (ascent + descent) + 2 * margin), PAPER)
     draw = ImageDraw.Draw(block)
     for number, line in enumerate(lines):
         x = (width - int(face.getlength(line))) // 2
-        draw.text((x, margin + number * (ascent + descent)), line, INK, face)
+        face.draw(draw, (x, margin + number * (ascent + descent) + ascent), line, INK)
     return block
 
 
-def _fit(text: str, width: int, size: int) -> tuple[ImageFont.FreeTypeFont, list[str]]:
+def _fit(text: str, width: int, size: int) -> tuple[Type, list[str]]:
     """One line, a little smaller if need be; else two, smaller still; else as many as the smallest text takes."""
     paragraphs = text.count("\n")
     one_line = [(candidate, 1 + paragraphs) for candidate in range(size, round(size * 0.9) - 1, -1)]
     two_lines = [(candidate, 2 + paragraphs) for candidate in range(size, SMALLEST_TEXT - 1, -1)]
     for candidate, most in one_line + two_lines:
-        face = font(candidate)
+        face = Type(candidate)
         lines = _wrap(text, width, face)
         if len(lines) <= most and max(face.getlength(line) for line in lines) <= width:
             return face, lines
-    face = font(SMALLEST_TEXT)
+    face = Type(SMALLEST_TEXT)
     return face, _wrap(text, width, face, break_words=True)
 
 
-def _wrap(text: str, width: int, face: ImageFont.FreeTypeFont, break_words: bool = False) -> list[str]:
+def _wrap(text: str, width: int, face: Type, break_words: bool = False) -> list[str]:
     lines = []
     for paragraph in text.replace(" %", "\u00a0%").replace("→ ", "→\u00a0").split("\n"):
         line = ""

@@ -17,6 +17,7 @@ from PIL import Image
 from stylex import ModelError, StylEx
 from stylex.pictures.images import to_pil
 from stylex.storage.files import read_json
+from stylex.storage.outputs import MANIFEST
 from train import evaluate
 from train.bundle import attribute_sheet, choose_samples, main
 from train.data.pictures import in_validation, load_pictures, to_float
@@ -125,7 +126,24 @@ def test_the_card_lists_every_attribute_with_its_effect(shipped):
 def test_a_second_bundle_leaves_no_sample_of_the_first(bundle, shipped, tmp_path):
     folder = shutil.copytree(shipped, tmp_path / "tiny")
     bundle(folder, samples=1)
-    assert sorted(p.name for p in (folder / "samples").iterdir()) == ["SOURCE.md", "plain-1.png", "spotted-1.png"]
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == [
+        MANIFEST,
+        "SOURCE.md",
+        "plain-1.png",
+        "spotted-1.png",
+    ]
+
+
+def test_own_pictures_beside_the_samples_and_flickers_stay(bundle, shipped, tmp_path):
+    folder = shutil.copytree(shipped, tmp_path / "tiny")
+    mine = [folder / "samples" / "mine.png", folder / "attributes" / "mine.gif", folder / "samples" / "plain-9.png"]
+    for path in mine:
+        path.write_bytes(b"mine")
+    bundle(folder, samples=1)
+    assert [path.read_bytes() for path in mine] == [b"mine"] * 3
+    (folder / "samples" / "plain-1.png").write_bytes(b"mine")
+    with pytest.raises(ModelError, match=r"plain-1\.png was not written by stylex, or was edited since"):
+        bundle(folder, samples=1)
 
 
 # Which pictures.

@@ -116,7 +116,7 @@ def test_a_model_of_another_library_is_not_written_over(tiny_model, tmp_path):
 def test_nor_are_weights_that_lie_there_alone(tiny_model, tmp_path):
     from safetensors.torch import save_file
 
-    weights = {k: v.clone() for k, v in tiny_model.classifier.network.state_dict().items()}
+    weights = {k: v.clone().contiguous() for k, v in tiny_model.classifier.network.state_dict().items()}
     save_file(weights, tmp_path / "model.safetensors")
     before = (tmp_path / "model.safetensors").read_bytes()
     with pytest.raises(ModelError, match=r"model\.safetensors was not written by stylex"):

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stylex.pictures.images import ImageError, to_uint8
+from train.data.left_out import tell
 from train.data.records import DataError, Picture, Source, Split
 from train.data.sources import find_pictures
 
@@ -57,6 +59,7 @@ def in_validation(name: str | PurePath) -> bool:
 def list_pictures(data: str | Path, split: Split = "all", class_names: Sequence[str] | None = None) -> Source:
     """One part of the pictures of `data`, unread; see `sources.find_pictures`."""
     source = find_pictures(data, class_names)
+    tell(source)
     chosen = [p for p in source.pictures if split == "all" or in_validation(p.name) == (split == "val")]
     return replace(source, pictures=chosen)
 
@@ -72,12 +75,13 @@ def readable(source: Source, resolution: int, split: Split) -> Iterator[tuple[Pi
     Raises:
         DataError: at the end, if no picture is left, or none of a class.
     """
-    broken, seen = [], set()
+    broken, seen, lost = [], set(), Counter[int | None]()
     for picture in source.pictures:
         try:
             x = pixels(picture, source.place, resolution)
         except ImageError as error:
             broken.append(str(error))
+            lost[picture.label] += 1
             continue
         seen.add(picture.label)
         yield picture, x
@@ -85,6 +89,7 @@ def readable(source: Source, resolution: int, split: Split) -> Iterator[tuple[Pi
         print(
             f"{len(broken)} of {len(source.pictures)} pictures cannot be read and are left out:",
             *broken,
+            *([f"of class {name}: {lost[k]}" for k, name in enumerate(source.class_names or []) if lost[k]]),
             sep="\n  ",
             file=sys.stderr,
         )

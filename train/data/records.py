@@ -8,6 +8,8 @@ from typing import Literal
 
 from stylex.pictures.images import ImageSource
 
+Left = tuple[str, str]
+"""Name of a file in its source, and why it is left out."""
 Split = Literal["train", "val", "all"]
 
 
@@ -39,11 +41,13 @@ class Source:
     Attributes:
         place: where they are, as the user called it.
         class_names: sorted, or as numbered by the dataset or asked for; None without labels.
+        left: what lies there, too, and is not taken for a picture; see `left_out`.
     """
 
     place: str
     pictures: list[Picture]
     class_names: list[str] | None
+    left: tuple[Left, ...] = ()
 
 
 def shown(names: Sequence[str], most: int = 12) -> str:

@@ -15,10 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from stylex.pictures.images import MAX_BYTES, SUFFIXES, ImageError, ImageSource, list_images
+from stylex.pictures.formats import SUFFIXES, is_picture
+from stylex.pictures.images import MAX_BYTES, ImageError, ImageSource, list_images
 from stylex.storage.pointers import HEAD, stub, stub_at
 from train.data.hub_dataset import HUB, from_hub
-from train.data.records import DataError, Picture, Source, shown
+from train.data.left_out import BESIDE, EMPTY, FOLDER, NOWHERE, only_texts, reason, reasons
+from train.data.records import DataError, Left, Picture, Source, shown
 
 TABLE = "labels.csv"
 DRIVE = re.compile(r"[A-Za-z]:")
@@ -48,7 +50,8 @@ def find_pictures(data: str | Path, class_names: Sequence[str] | None = None) ->
     except OSError as error:
         raise DataError(f"{error.filename or data} cannot be read ({error.strerror}); check its permissions") from None
     if not source.pictures:
-        raise DataError(f"{source.place} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        came = f", but {reasons(source.left)}" if source.left else ""
+        raise DataError(f"{source.place} holds no pictures ({', '.join(sorted(SUFFIXES))}){came}")
     return in_order(source, class_names) if class_names is not None else source
 
 
@@ -93,6 +96,12 @@ class Files(Protocol):
     def pictures(self) -> list[str]:
         """All that are pictures by their suffix, in order; what is hidden is skipped."""
 
+    def folders(self) -> list[str]:
+        """The folders at the top."""
+
+    def left(self) -> list[Left]:
+        """What is none of the pictures, and why."""
+
     def tables(self) -> list[str]:
         """The CSV files at the top."""
 
@@ -115,9 +124,28 @@ class Folder:
     def pictures(self) -> list[str]:
         # A class folder may be a link to one elsewhere, which a search of the whole tree would not follow.
         tops = sorted(p for p in self.root.iterdir() if not p.name.startswith("."))
-        loose = [p for p in tops if p.is_file() and p.suffix.lower() in SUFFIXES]
+        loose = [p for p in tops if p.is_file() and is_picture(p.name)]
         inside = [p for top in tops if top.is_dir() for p in list_images(top)]
         return [p.relative_to(self.root).as_posix() for p in loose + inside]
+
+    def folders(self) -> list[str]:
+        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def left(self) -> list[Left]:
+        # As in `pictures`: a folder at the top may be a link.
+        roots = [self.root, *(top for top in self.root.iterdir() if top.is_symlink() and top.is_dir())]
+        taken, found = set(self.pictures()), {}
+        for path in (path for root in roots for path in root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if path.is_symlink() and not path.exists():
+                why: str | None = NOWHERE
+            elif path.is_dir():
+                why = FOLDER if path.is_symlink() and "/" in name else None
+            else:
+                why = None if name in taken else reason(name)
+            if why is not None:
+                found[name] = why
+        return sorted(found.items())
 
     def tables(self) -> list[str]:
         found = (p.name for p in self.root.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
@@ -174,8 +202,14 @@ class Zip:
         self.found = {str(name): found[name] for name in sorted(found)}
 
     def pictures(self) -> list[str]:
-        names = [name for name in self.found if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        names = [name for name in self.found if is_picture(name)]
         return sorted(names, key=lambda name: ("/" in name, PurePosixPath(name)))
+
+    def folders(self) -> list[str]:
+        return sorted({name.split("/")[0] for name in self.found if "/" in name})
+
+    def left(self) -> list[Left]:
+        return [(name, why) for name in self.found if (why := reason(name)) is not None]
 
     def tables(self) -> list[str]:
         return [name for name in self.found if "/" not in name and name.lower().endswith(".csv")]
@@ -211,12 +245,13 @@ def from_files(files: Files) -> Source:
             raise DataError(f"{files.place} holds {shown(tables)}; name the one with the labels {TABLE}")
         return from_table(files, tables[0])
     if tops:
+        no_empty_class(files, tops)
         loose = "pictures and " if len(names) > sum("/" in name for name in names) else ""
         raise DataError(
             f"{files.place} holds {loose}one class ({tops[0]}); with labels it needs at least two sub-folders of "
             f"pictures, one for each class, and without labels none: give {Path(files.place) / tops[0]} itself"
         )
-    return Source(files.place, [_picture(files, name, None) for name in names], None)
+    return Source(files.place, [_picture(files, name, None) for name in names], None, tuple(files.left()))
 
 
 def from_class_folders(files: Files, names: Iterable[str], tops: list[str]) -> Source:
@@ -226,10 +261,31 @@ def from_class_folders(files: Files, names: Iterable[str], tops: list[str]) -> S
             f"{files.place} holds {shown(tops)}, which are parts of a data set and no classes; give one of them, such "
             f"as {Path(files.place) / tops[0]}"
         )
+    empty = no_empty_class(files, tops)
     number = {top: k for k, top in enumerate(tops)}
     inside = [name for name in names if "/" in name]
     pictures = [_picture(files, name, number[name.split("/")[0]]) for name in inside]
-    return Source(files.place, pictures, tops)
+    loose = [(name, BESIDE) for name in names if "/" not in name]
+    return Source(files.place, pictures, tops, (*files.left(), *loose, *empty))
+
+
+def no_empty_class(files: Files, tops: list[str]) -> list[Left]:
+    """The folders among those of the classes, `tops`, in which there is nothing at all: they are none.
+
+    Raises:
+        DataError: if there is something in one, and no picture; then somebody meant it as a class. Texts may be there.
+    """
+    left, empty = files.left(), []
+    for top in files.folders():
+        inside = [(name.partition("/")[2], why) for name, why in left if name.startswith(f"{top}/")]
+        if top in tops or (inside and only_texts(inside)):
+            continue
+        if inside:
+            raise DataError(
+                f"class {top} of {files.place} has no picture that is read here, but {reasons(inside)}; or move it away"
+            )
+        empty.append((top, EMPTY))
+    return empty
 
 
 def from_table(files: Files, table: str) -> Source:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from stylex.storage.files import ModelError
 from train.engine import checkpoint
 from train.engine.trainer import Trainer
 
@@ -114,8 +115,9 @@ def weight_norms(trainer: Trainer) -> dict[str, float]:
 
 @contextmanager
 def tried_again(minutes: float) -> Iterator[None]:
-    """A file that cannot be written now, as on a full disk, costs a warning: the next try is in `minutes`."""
+    """A file that cannot be written now, as on a full disk or for somebody's notes in its place, costs a warning: the
+    next try is in `minutes`."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ModelError) as error:
         print(f"warning: {error}. Training goes on and tries again in {minutes:g} minutes.", file=sys.stderr)
