@@ -12,7 +12,7 @@ PLAIN = {
     "→": "->", "↑": "up", "↓": "down", "…": "...", "·": "-", "±": "+-", "×": "x", "≥": ">=", "≤": "<=",
     "–": "-", "—": "-", "−": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "\N{NARROW NO-BREAK SPACE}": " ",
 }  # fmt: skip
-NAME = "stylex.plain"
+NAME = "stylex-plain"
 
 
 def print_anything() -> None:

@@ -142,10 +142,14 @@ def likeness(
 
 def stranger_of(model: StylEx, o: Options) -> Stranger | None:
     """The model's own stranger; or, where it has none and the training part is at hand, one that has learnt from that,
-    kept with the model for the next time."""
+    kept with the model for the next time. None where that part is not at hand, which is said."""
     if model.stranger is not None or o.split != "val":
         return model.stranger
-    pictures = load_pictures(o.data, model.resolution, "train", model.class_names)
+    try:
+        pictures = load_pictures(o.data, model.resolution, "train", model.class_names)
+    except DataError as error:
+        print(f"no stranger is asked, for there is nothing to learn the classes from: {error}", file=sys.stderr)
+        return None
     if pictures.labels is None:
         return None
     print("a stranger learns the classes from the training part …", file=sys.stderr)
@@ -169,5 +173,5 @@ def main(args: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (DataError, ModelError) as error:
+    except (DataError, ImportError, ModelError) as error:
         sys.exit(f"error: {error}")

@@ -199,6 +199,7 @@ if __name__ == "__main__":
         ClassifierError,
         ConfigError,
         DataError,
+        ImportError,
         ModelError,
         TrainingError,
         checkpoint.ResumeError,

@@ -323,5 +323,5 @@ def main(args: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ClassifierError, DataError, ModelError) as error:
+    except (ClassifierError, DataError, ImportError, ModelError) as error:
         sys.exit(f"error: {error}")

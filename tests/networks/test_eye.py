@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -132,3 +134,20 @@ def test_a_classifier_without_convolutions_says_so():
 def test_the_kind_names_the_network(tiny_model):
     assert isinstance(perceptual_features("efficientnet", tiny_model.classifier), EfficientNetLite0)
     assert perceptual_features("classifier", tiny_model.classifier).classifier is tiny_model.classifier
+
+
+@pytest.mark.parametrize("script", ["evaluate", "train_classifier", "train"])
+def test_an_eye_whose_wheel_is_missing_is_one_sentence_of_every_script(script):
+    """As started: the name `__main__` decides who catches what."""
+    root = Path(__file__).resolve().parents[2]
+    code = (
+        f"import sys; sys.argv = ['{script}.py', '--nonsense']\n"
+        "import runpy\n"
+        "def missing(*args): raise ImportError('EfficientNet-Lite2 is missing: pip install it')\n"
+        "import train.options.command as command; command.parse = missing\n"
+        f"runpy.run_path('train/{script}.py', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "error: EfficientNet-Lite2 is missing: pip install it"
+    assert "Traceback" not in ended.stderr
