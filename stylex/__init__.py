@@ -11,7 +11,10 @@ from .classifiers.classifier import (
     save_classifier,
     wrap,
 )
-from .explanation import AttributeEdit, Explanation, Strategy
+from .compare import Comparison, compare
+from .explanation import AttributeEdit, Explanation, Method, MethodEdit, Strategy
+from .methods.domain import Domain, mix
+from .methods.records import Edit, Map, MethodError
 from .model import StylEx
 from .networks.config import ConfigError, ModelConfig
 from .networks.discriminator import Discriminator, ProjectedDiscriminator
@@ -29,15 +32,22 @@ __all__ = [
     "Classifier",
     "ClassifierConfig",
     "ClassifierError",
+    "Comparison",
     "ConfigError",
     "Direction",
     "Discriminator",
+    "Domain",
+    "Edit",
     "Encoder",
     "Explanation",
     "Generator",
     "HubError",
     "ImageError",
+    "Map",
     "Mapping",
+    "Method",
+    "MethodEdit",
+    "MethodError",
     "ModelConfig",
     "ModelError",
     "ProjectedDiscriminator",
@@ -47,8 +57,10 @@ __all__ = [
     "StyleStats",
     "__version__",
     "build",
+    "compare",
     "effect_table",
     "load_classifier",
+    "mix",
     "move",
     "move_together",
     "save_classifier",

@@ -1,4 +1,4 @@
-"""`python -m stylex explain IMAGE --model FOLDER --target CLASS --output FOLDER`."""
+"""`python -m stylex explain IMAGE --model FOLDER --target CLASS --output FOLDER`, `compare` and `perturb`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from .explanation import Strategy, files_of, from_before
+import torch
+
+from .classifiers.adopt import adopt
+from .classifiers.classifier import Outputs
+from .compare import compare
+from .explain import resolve_target
+from .explanation import Method, Strategy, files_of, from_before
+from .methods.perturbation import DILATION, L1, POWER, STEPS, perturb
 from .model import StylEx
+from .neighbours import PROB, SPACES
 from .pictures.fonts import MISSING, undrawable
+from .pictures.images import to_tensor
 from .pictures.render import probability
 from .storage.outputs import claim
 from .terminal import print_anything
@@ -19,40 +28,103 @@ MOST_NAMES = 1000  # attributes whose files are looked for before the work
 
 def main(args: list[str] | None = None) -> int:
     print_anything()
-    parser = argparse.ArgumentParser(prog="stylex", description="See what an image classifier looks at.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    o = parser().parse_args(args)
+    try:
+        return {"explain": _explain, "compare": _compare, "perturb": _perturb}[o.command](o)
+    except ValueError as error:  # ImageError, ModelError and MethodError are ValueErrors
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {o.output} cannot be written ({error.strerror}); choose another --output", file=sys.stderr)
+    return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
+    p = argparse.ArgumentParser(prog="stylex", description="See what an image classifier looks at.")
+    commands = p.add_subparsers(dest="command", required=True)
     explain = commands.add_parser("explain", help="show which attributes change the classifier's mind about a picture")
-    explain.add_argument("image", help="the picture")
-    explain.add_argument(
-        "--model", required=True, help="a model folder, or a Hub repository such as someone/stylex-leaves"
-    )
-    explain.add_argument("--revision", help="branch, tag or commit of the repository")
-    explain.add_argument("--classifier", help="the classifier of a model that could not be saved with it")
-    explain.add_argument("--target", help="the class to move towards; the runner-up if left out")
+    _of_model(explain)
     explain.add_argument("--top-k", type=int, default=5, help="how many attributes (default %(default)s)")
-    explain.add_argument("--strategy", choices=get_args(Strategy), default="independent", help="default %(default)s")
+    explain.add_argument("--method", choices=get_args(Method), default="attfind", help="default %(default)s")
+    explain.add_argument(
+        "--strategy", choices=get_args(Strategy), default="independent", help="of attfind (default %(default)s)"
+    )
     explain.add_argument(
         "--shift", type=float, default=1.0, help="1 goes to the end of the range (default %(default)s)"
     )
     explain.add_argument(
+        "--prob", type=float, default=PROB, help="of a counterfactual: what to reach (default %(default)s)"
+    )
+    explain.add_argument(
+        "--space",
+        choices=list(SPACES),
+        default="styles",
+        help="of a counterfactual: the shortest way in the style coordinates, few of them, or w (default %(default)s)",
+    )
+    _output(explain)
+    together = commands.add_parser("compare", help="ask every method about one picture")
+    _of_model(together)
+    _output(together)
+    perturbed = commands.add_parser(
+        "perturb", help="show where a picture has to change to lose its class; no generator"
+    )
+    perturbed.add_argument("image", help="the picture")
+    perturbed.add_argument("--classifier", required=True, help="a classifier's folder or name, see docs/data.md")
+    perturbed.add_argument("--classifier-weights", help="weights of an architecture without a folder")
+    perturbed.add_argument("--class-names", help="names with commas between them, or a file with one in each line")
+    perturbed.add_argument("--classifier-resolution", type=int, help="side of the pictures that it reads")
+    perturbed.add_argument("--classifier-outputs", choices=get_args(Outputs), help="what it returns")
+    perturbed.add_argument("--target", help="the class to take away; the picture's own if left out")
+    perturbed.add_argument("--resolution", type=int, help="side of the picture; the classifier's if left out")
+    perturbed.add_argument("--steps", type=int, default=STEPS, help="default %(default)s")
+    perturbed.add_argument("--l1", type=float, default=L1, help="how dear a change is (default %(default)s)")
+    perturbed.add_argument(
+        "--power", type=float, default=POWER, help="of the map: larger leaves the strongest alone (default %(default)s)"
+    )
+    perturbed.add_argument(
+        "--dilation", type=float, default=DILATION, help="of the map, a share of the side (default %(default).3f)"
+    )
+    perturbed.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    _output(perturbed)
+    return p
+
+
+def _of_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("image", help="the picture")
+    command.add_argument(
+        "--model", required=True, help="a model folder, or a Hub repository such as someone/stylex-leaves"
+    )
+    command.add_argument("--revision", help="branch, tag or commit of the repository")
+    command.add_argument("--classifier", help="the classifier of a model that could not be saved with it")
+    command.add_argument("--target", help="the class to move towards; the runner-up if left out")
+
+
+def _output(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--output",
         default="out",
         help="folder for pictures and numbers (default %(default)s); what lies there is left alone, but for an earlier "
         "explanation, which is written over",
     )
-    o = parser.parse_args(args)
+
+
+def _load(o: argparse.Namespace) -> StylEx:
     try:
-        claim(Path(o.output), files_of(min(o.top_k, MOST_NAMES)), spare=[o.image], known=from_before)
-        model = StylEx.from_pretrained(o.model, revision=o.revision, classifier=o.classifier)
-        found = model.explain(o.image, target=o.target, top_k=o.top_k, strategy=o.strategy, shift=o.shift)
-    except (ValueError, OSError) as error:  # ImageError and ModelError are ValueErrors
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    try:
-        folder = found.save(o.output)
+        return StylEx.from_pretrained(o.model, revision=o.revision, classifier=o.classifier)
     except OSError as error:
-        print(f"error: {o.output} cannot be written ({error.strerror}); choose another --output", file=sys.stderr)
-        return 1
+        raise ValueError(str(error)) from None
+
+
+def _explain(o: argparse.Namespace) -> int:
+    claim(Path(o.output), files_of(min(o.top_k, MOST_NAMES)), spare=[o.image], known=from_before)
+    model = _load(o)
+    if o.method == "counterfactual":
+        found = model.counterfactual(o.image, target=o.target, prob=o.prob, space=o.space)
+    else:
+        found = model.explain(
+            o.image, target=o.target, top_k=o.top_k, strategy=o.strategy, shift=o.shift, method=o.method
+        )
+    folder = found.save(o.output)
     print(f"classifier: {_bars(found.probs)}\nreconstruction: {_bars(found.reconstruction_probs)}")
     for warning in found.warnings:
         print(f"warning: {warning}")
@@ -68,6 +140,58 @@ def main(args: list[str] | None = None) -> int:
             "are in explanation.json"
         )
     print(f"written to {folder}")
+    return 0
+
+
+def _compare(o: argparse.Namespace) -> int:
+    found = compare(_load(o), o.image, target=o.target)
+    folder = found.save(o.output)
+    e = found.explanation
+    print(f"classifier: {_bars(e.probs)}\nreconstruction: {_bars(e.reconstruction_probs)}")
+    for warning in e.warnings:
+        print(f"warning: {warning}")
+    print(f"towards {e.target}:")
+    for row in found.rows:
+        if row.shown is not None:
+            a = row.shown
+            print(
+                f"  {row.name:<36} {probability(a.prob_before)} → {probability(a.prob_after)}   "
+                f"{row.coordinates} coordinates   {a.changed_share:.0%} of the pixels   {row.seconds:.1f} s"
+            )
+    for name, share in found.overlaps.items():
+        print(f"  {name}: {share:.0%} of the map lies where the shortest counterfactual changes the picture")
+    print(f"written to {folder}")
+    return 0
+
+
+def _perturb(o: argparse.Namespace) -> int:
+    classifier = adopt(
+        o.classifier,
+        weights=o.classifier_weights,
+        class_names=o.class_names,
+        resolution=o.classifier_resolution,
+        outputs=o.classifier_outputs,
+    )
+    if o.resolution is not None and o.resolution < 8:
+        raise ValueError(f"resolution is {o.resolution}; use 8 or more")
+    reads = classifier.config.resolution  # (height, width) of one that reads no squares; it resizes what it gets
+    x = to_tensor([o.image], o.resolution or (reads if isinstance(reads, int) else max(reads)))
+    with torch.no_grad():
+        logits = classifier(x)[0]
+    names = classifier.class_names
+    aim = int(logits.argmax()) if o.target is None else resolve_target(names, logits, o.target)
+    found = perturb(classifier, x, torch.tensor([aim]), steps=o.steps, l1=o.l1, seed=o.seed)
+    folder = found.save(o.output, x, names[aim], power=o.power, dilation=o.dilation)
+    probs = dict(zip(names, logits.softmax(0).tolist(), strict=True))
+    print(f"classifier: {_bars(probs)}")
+    if found.warnings[0]:
+        print(f"warning: {found.warnings[0]}")
+    column, row = found.map(0, o.power, o.dilation).centre
+    print(
+        f"{names[aim]} {probability(float(found.prob_before[0]))} → {probability(float(found.prob_after[0]))}   "
+        f"centre at {column / x.shape[-1]:.0%} from the left, {row / x.shape[-2]:.0%} from the top"
+    )
+    print(f"written to {Path(folder)}")
     return 0
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from . import metrics
 from .attfind.effects import Attribute, EditsOf, effect_table, subset, subset_by_list, top_moves, towards
 from .classifiers.classifier import Classifier
-from .explanation import AttributeEdit, Explanation, Strategy
+from .explanation import AttributeEdit, Explanation, Method, ShownEdit, Strategy
 from .gradients import differentiable
+from .methods.records import NO_GRADIENT, MethodError
+from .networks.config import ModelConfig
 from .networks.generator import Generator
 from .pictures.images import ImageSource, to_pil
 from .pictures.render import probability
@@ -36,6 +40,8 @@ ROUNDING = 1e-4
 class Explainable(Protocol):
     """What an explanation asks of a model; `model.StylEx` says what each is, and is one."""
 
+    config: ModelConfig
+    device: torch.device
     generator: Generator
     classifier: Classifier
     stats: StyleStats | None
@@ -52,7 +58,10 @@ class Explainable(Protocol):
     def styles(self, latent: Tensor) -> Tensor: ...
     def synthesize(self, s: Tensor) -> Tensor: ...
     def logits(self, x: Tensor) -> Tensor: ...
+    def classify(self, x: Tensor) -> Tensor: ...
     def logits_of(self, s: Tensor) -> Tensor: ...
+    def logits_with_gradient(self, s: Tensor) -> Tensor: ...
+    def sample(self, probs: Tensor, seed: int = 0) -> Tensor: ...
     def edits_of(self, batch_size: int) -> EditsOf: ...
 
 
@@ -80,17 +89,12 @@ def explain(
         raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
     if model.stats is None:
         raise ModelError("this model has no style statistics; run train/find_attributes.py on it first")
-    x = model.load_images([image])
-    logits = model.logits(x)[0]
-    aim = resolve_target(model.class_names, logits, target)
-    latent = model.encode(x)
-    s = model.styles(latent)
-    x_rec = model.synthesize(s)
-    logits_rec = model.logits(x_rec)[0]
+    seen = look(model, image, target)
+    aim, s = seen.aim, seen.s
 
     names, edits_of = model.class_names, model.edits_of(min(at_once(model), EDITED))
     if strategy == "list":
-        source = names[int(logits_rec.argmax())]
+        source = names[int(seen.logits_rec.argmax())]
         listed = [(a.index, a.direction) for a in towards(model.attributes, source, names[aim])]
         moves = subset_by_list(model.logits_of, s, model.stats, listed, aim, top_k, shift)
     else:
@@ -104,7 +108,7 @@ def explain(
         # A few more than asked for, so that those nobody can see may step back.
         moves = moves[: 4 * top_k]
         moved = torch.cat([s, *(move_together(s, [m], model.stats, shift) for m in moves)])[1:]
-        edits = _edits(model, moves, s, moved, aim)
+        edits = attribute_edits(model, moves, s, moved, aim)
         edits.sort(key=lambda a: not a.visible)  # stable: the order by effect stays within each half
         edits = edits[:top_k]
     else:
@@ -113,21 +117,65 @@ def explain(
         steps = [s]
         for move_ in moves:
             steps.append(move_together(steps[-1], [move_], model.stats, shift))
-        edits = _edits(model, moves, torch.cat(steps)[:-1], torch.cat(steps)[1:], aim)
+        edits = attribute_edits(model, moves, torch.cat(steps)[:-1], torch.cat(steps)[1:], aim)
 
-    probs, probs_rec = logits.softmax(0), logits_rec.softmax(0)
+    return explanation(model, seen, edits, strategy, shift)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture as the model sees it: x and x_rec [1, 3, R, R], logits and logits_rec [K], the target class, the latent
+    [1, L] and styles s [1, S]."""
+
+    x: Tensor
+    logits: Tensor
+    aim: int
+    latent: Tensor
+    s: Tensor
+    x_rec: Tensor
+    logits_rec: Tensor
+    path: Path | None = None
+    """Where the picture was read from, if that is a file."""
+
+
+def look(model: Explainable, image: ImageSource, target: str | int | None) -> Seen:
+    """Read a picture; errors are those of `model.StylEx.explain`."""
+    x = model.load_images([image])
+    logits = model.logits(x)[0]
+    aim = resolve_target(model.class_names, logits, target)
+    latent = model.encode(x)
+    s = model.styles(latent)
+    x_rec = model.synthesize(s)
+    path = Path(image) if isinstance(image, (str, os.PathLike)) else None
+    return Seen(x, logits, aim, latent, s, x_rec, model.logits(x_rec)[0], path)
+
+
+def explanation(
+    model: Explainable,
+    seen: Seen,
+    edits: Sequence[ShownEdit],
+    strategy: Strategy = "independent",
+    shift: float = 1.0,
+    method: Method = "attfind",
+    progression: Sequence[tuple[Image.Image, float]] = (),
+) -> Explanation:
+    """The record of what was found on a picture, with what a reader should know before believing it."""
+    names = model.class_names
+    probs, probs_rec = seen.logits.softmax(0), seen.logits_rec.softmax(0)
     return Explanation(
-        source=to_pil(x),
-        reconstruction=to_pil(x_rec),
+        source=to_pil(seen.x),
+        reconstruction=to_pil(seen.x_rec),
         probs=dict(zip(names, probs.tolist(), strict=True)),
         reconstruction_probs=dict(zip(names, probs_rec.tolist(), strict=True)),
-        target=names[aim],
+        target=names[seen.aim],
         strategy=strategy,
         shift=shift,
-        attributes=edits,
-        warnings=_warnings(names, probs, probs_rec, aim, strategy, edits),
-        s=s,
-        path=Path(image) if isinstance(image, (str, os.PathLike)) else None,
+        attributes=list(edits),
+        warnings=_warnings(names, probs, probs_rec, seen.aim, strategy, edits),
+        s=seen.s,
+        method=method,
+        progression=progression,
+        path=seen.path,
     )
 
 
@@ -162,7 +210,9 @@ def promise(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> T
     for part in s.split(at_once(model)):
         with differentiable():
             start = part.clone().detach().requires_grad_()
-            logits = model.classifier(model.generator.synthesis(start, noise="const").clamp(-1, 1))
+            logits = model.logits_with_gradient(start)
+            if not logits.requires_grad:
+                raise MethodError(NO_GRADIENT.format(method="a guess of what is worth moving"))
             rest = (logits.sum(dim=1) - logits[:, target]) / (logits.shape[1] - 1)
             (gradient,) = torch.autograd.grad((logits[:, target] - rest).sum(), start)
         parts.append(shift * (gradient[:, None] * (ends - part[:, None]))[..., : model.space.num_conv])
@@ -172,10 +222,13 @@ def promise(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> T
 def propose(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> Tensor:
     """Conv coordinates worth moving on s [1, S]: the class-level attributes towards the target, and those that promise
     most on this picture. [M] sorted, without doubles."""
-    promised = promise(model, s, target, shift)[0].amax(dim=0)
-    top = promised.topk(min(SCREENED, len(promised))).indices.cpu()
     name = model.class_names[target]
     known = torch.tensor([a.index for a in model.attributes if a.target == name], dtype=torch.long)
+    try:
+        promised = promise(model, s, target, shift)[0].amax(dim=0)
+    except MethodError:  # a classifier that nobody can ask for a gradient: the list has to do, or else every coordinate
+        return known.unique() if len(known) else torch.arange(model.space.num_conv)
+    top = promised.topk(min(SCREENED, len(promised))).indices.cpu()
     return torch.cat([known, top]).unique()
 
 
@@ -190,43 +243,48 @@ def combine(model: Explainable, s: Tensor, moves: Iterable[tuple[int, Direction,
     return s
 
 
-def _edits(
+def attribute_edits(
     model: Explainable, moves: Sequence[tuple[int, Direction]], before: Tensor, after: Tensor, target: int
 ) -> list[AttributeEdit]:
     """Records of `moves`, from the styles before them, [M, S] or [1, S] for all, and after each, [M, S]."""
-    if not moves:
-        return []
-    x_before, x_after = (
-        torch.cat([model.synthesize(part) for part in s.split(at_once(model))]) for s in (before, after)
-    )
-    logits_before, logits_after = model.logits(x_before).expand(len(moves), -1), model.logits(x_after)
-    x_before = x_before.expand_as(x_after)
-    shares = metrics.changed_share(x_before, x_after).tolist()
+    numbers = shown(model, before, after, target)
     target_name = model.class_names[target]
     given = {(a.index, a.direction): a.name for a in model.attributes if a.target == target_name}
     edits = []
-    for n, (index, direction) in enumerate(moves):
+    for (index, direction), row in zip(moves, numbers, strict=True):
         layer, channel = model.space.locate(index)
+        name = given.get((index, direction))
         edits.append(
-            AttributeEdit(
-                index=index,
-                layer=layer,
-                channel=channel,
-                direction=direction,
-                prob_before=float(logits_before[n].softmax(0)[target]),
-                prob_after=float(logits_after[n].softmax(0)[target]),
-                delta_logit=float(logits_after[n, target] - logits_before[n, target]),
-                changed_share=shares[n],
-                before=to_pil(x_before[n]),
-                image=to_pil(x_after[n]),
-                name=given.get((index, direction)),
-            )
+            AttributeEdit(index=index, layer=layer, channel=channel, direction=direction, **{**row, "name": name})
         )
     return edits
 
 
+def shown(model: Explainable, before: Tensor, after: Tensor, target: int) -> list[dict[str, Any]]:
+    """The fields of `ShownEdit` for styles `before`, [M, S] or [1, S] for all, and `after` [M, S]."""
+    if not len(after):
+        return []
+    x_before, x_after = (
+        torch.cat([model.synthesize(part) for part in s.split(at_once(model))]) for s in (before, after)
+    )
+    logits_before, logits_after = model.logits(x_before).expand(len(after), -1), model.logits(x_after)
+    x_before = x_before.expand_as(x_after)
+    shares = metrics.changed_share(x_before, x_after).tolist()
+    return [
+        {
+            "prob_before": float(logits_before[n].softmax(0)[target]),
+            "prob_after": float(logits_after[n].softmax(0)[target]),
+            "delta_logit": float(logits_after[n, target] - logits_before[n, target]),
+            "changed_share": shares[n],
+            "before": to_pil(x_before[n]),
+            "image": to_pil(x_after[n]),
+        }
+        for n in range(len(after))
+    ]
+
+
 def _warnings(
-    names: list[str], probs: Tensor, probs_rec: Tensor, target: int, strategy: Strategy, edits: list[AttributeEdit]
+    names: list[str], probs: Tensor, probs_rec: Tensor, target: int, strategy: Strategy, edits: Sequence[ShownEdit]
 ) -> list[str]:
     """What a reader should know before believing the explanation, in plain sentences."""
     top, top_rec = int(probs.argmax()), int(probs_rec.argmax())

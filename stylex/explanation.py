@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,28 +12,25 @@ from PIL import Image
 from torch import Tensor
 
 from . import metrics
-from .pictures.render import captioned, change_map, flicker, grid, probability
+from .methods.records import Edit
+from .pictures.render import animate, captioned, change_map, flicker, grid, probability
 from .storage.files import write_json
 from .storage.outputs import filling, looks_ours
 from .stylespace import Direction
 
 Strategy = Literal["independent", "subset", "list"]
-# Names of the files of one attribute.
-ATTRIBUTE = r"attribute-\d+(-map\.png|\.png|\.gif|\.webp)"
+Method = Literal["attfind", "counterfactual", "eigenfind", "ganalyze", "s2n", "random"]
+# Names of the files of one attribute, and of a counterfactual's way.
+ATTRIBUTE = r"attribute-\d+(-map\.png|\.png|\.gif|\.webp)|progression\.(png|gif|webp)"
 
 
-@dataclass(frozen=True)
-class AttributeEdit:
-    """One attribute of one picture, changed.
+@dataclass(frozen=True, kw_only=True)
+class ShownEdit:
+    """A change of one picture.
 
-    `image` is the picture with the change and `before` without it; the probabilities are the target's. With the
-    strategies "subset" and "list" each change comes on top of the ones before it.
+    `image` is the picture with the change and `before` without it; the probabilities are the target's.
     """
 
-    index: int
-    layer: str
-    channel: int
-    direction: Direction
     prob_before: float
     prob_after: float
     delta_logit: float
@@ -53,15 +51,10 @@ class AttributeEdit:
 
     @property
     def title(self) -> str:
-        """The name a person gave, else the coordinate's place in StyleSpace."""
-        return self.name or f"{self.layer} · {self.channel} {'↑' if self.direction == Direction.UP else '↓'}"
+        return self.name or "edit"
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "index": self.index,
-            "layer": self.layer,
-            "channel": self.channel,
-            "direction": self.direction.name.lower(),
             "name": self.name,
             "prob_before": self.prob_before,
             "prob_after": self.prob_after,
@@ -71,12 +64,51 @@ class AttributeEdit:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class AttributeEdit(ShownEdit):
+    """One attribute of one picture, changed.
+
+    With the strategies "subset" and "list" each change comes on top of the ones before it.
+    """
+
+    index: int
+    layer: str
+    channel: int
+    direction: Direction
+
+    @property
+    def title(self) -> str:
+        """The name a person gave, else the coordinate's place in StyleSpace."""
+        return self.name or f"{self.layer} · {self.channel} {'↑' if self.direction == Direction.UP else '↓'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        where = {"index": self.index, "layer": self.layer, "channel": self.channel}
+        return {**where, "direction": self.direction.name.lower(), **super().to_dict()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodEdit(ShownEdit):
+    """The edit of another method, shown on one picture."""
+
+    edit: Edit
+
+    @property
+    def title(self) -> str:
+        return self.edit.name
+
+    def to_dict(self) -> dict[str, Any]:
+        made = {"method": self.edit.method, "coordinates": self.edit.coordinates, **self.edit.found}
+        return {**super().to_dict(), "name": self.edit.name, "found": made}
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What the classifier says of a picture, and what would change its mind.
 
-    An explanation is of the *reconstruction*: `probs` and `reconstruction_probs` show how far that can be trusted, and
-    `warnings` says it in words.
+    `attributes` are `AttributeEdit`s, or `MethodEdit`s where another method than AttFind was asked; `progression` are
+    the pictures on the way of a counterfactual, each with the target's probability. An explanation is of the
+    *reconstruction*: `probs` and `reconstruction_probs` show how far that can be trusted, and `warnings` says it in
+    words.
     """
 
     source: Image.Image
@@ -86,9 +118,11 @@ class Explanation:
     target: str
     strategy: Strategy
     shift: float
-    attributes: list[AttributeEdit]
+    attributes: list[Any]
     warnings: list[str]
     s: Tensor
+    method: Method = "attfind"
+    progression: Sequence[tuple[Image.Image, float]] = ()
     path: Path | None = None
     """Where the picture was read from, if that is a file."""
 
@@ -101,6 +135,7 @@ class Explanation:
         return {
             "predicted": self.predicted,
             "target": self.target,
+            "method": self.method,
             "strategy": self.strategy,
             "shift": self.shift,
             "probs": self.probs,
@@ -109,7 +144,7 @@ class Explanation:
             "attributes": [a.to_dict() for a in self.attributes],
         }
 
-    def caption(self, attribute: AttributeEdit) -> str:
+    def caption(self, attribute: ShownEdit) -> str:
         return f"{self.target}  {probability(attribute.prob_before)} → {probability(attribute.prob_after)}"
 
     def save(self, folder: str | Path) -> Path:
@@ -117,8 +152,8 @@ class Explanation:
 
         explanation.json, source.png, reconstruction.png, and for each attribute n: attribute-n.png (the picture with
         it changed), attribute-n.gif and .webp (the flicker), attribute-n-map.png (where it changed); overview.png
-        shows all of it on one sheet. Files of an earlier explanation that are as it left them are written over, and
-        go if this one has fewer attributes.
+        shows all of it on one sheet. Of a counterfactual also progression.png, .gif and .webp, the pictures on the way.
+        Files of an earlier explanation that are as it left them are written over, and go if this one has fewer.
 
         Raises:
             OutputError: if the folder cannot be written, or holds another file of one of these names, which stays.
@@ -140,6 +175,12 @@ class Explanation:
                         caption=self.caption(attribute),
                     )
             self.overview().save(aside / "overview.png")
+            if self.progression:
+                frames, numbers = zip(*self.progression, strict=True)
+                captions = [f"{self.target}  {probability(p)}" for p in numbers]
+                grid([frames], column_titles=captions).save(aside / "progression.png")
+                for suffix in (".gif", ".webp"):
+                    animate(frames, aside / f"progression{suffix}", captions)
             write_json(aside / "explanation.json", self.to_dict())
         return folder
 

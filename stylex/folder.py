@@ -15,6 +15,7 @@ from .attfind.screening import Certificate
 from .classifiers.adopt import Network, is_reference, load_reference, save_reference
 from .classifiers.classifier import load_classifier, save_classifier
 from .classifiers.stranger import Stranger
+from .methods.domain import Domain, read_domain
 from .networks.config import ConfigError, ModelConfig
 from .storage.files import (
     ModelError,
@@ -38,7 +39,7 @@ COMPONENTS = (*networks.NAMES, *CLASSIFIERS, "stranger")  # each the folder that
 REQUIRED = ("generator", "encoder", "classifier")
 # What a push takes away where the model no longer has it; samples and everything else in a repository stays.
 NETWORK_FILES = ("config.json", "model.safetensors", "answers.safetensors")
-OWN_FILES = ("style_stats.safetensors", *(f"{name}/*" for name in COMPONENTS))
+OWN_FILES = ("style_stats.safetensors", "domains/*.safetensors", *(f"{name}/*" for name in COMPONENTS))
 
 
 def read_model(folder: Path, classifier: str | Network | None = None) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def read_model(folder: Path, classifier: str | Network | None = None) -> dict[st
         "stats": _read_stats(folder / "style_stats.safetensors", space),
         "attributes": read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
         "certificate": _read_certificate(folder / "attributes.json"),
+        "domains": [read_domain(path, parts["generator"]) for path in sorted(folder.glob("domains/*.safetensors"))],
         "card": read_text(card) if card.is_file() else None,
     }
 
@@ -118,6 +120,7 @@ def write_model(
     attributes: Sequence[Attribute],
     certificate: Certificate | None,
     card: str | None,
+    domains: Sequence[Domain] = (),
 ) -> None:
     """Write the folder that `read_model` reads.
 
@@ -146,6 +149,8 @@ def write_model(
     if certificate is not None:
         found["certificate"] = certificate.to_dict()
     write_json(folder / "attributes.json", found)
+    for domain in domains:
+        domain.save(folder)
     if card is not None and not _keeps_its_card(folder, card):
         write_text(folder / "README.md", card)
     # Last, so that a folder with a config.json is a whole one.

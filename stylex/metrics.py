@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import NormalDist
 
 import torch
@@ -42,6 +43,34 @@ def changed_share(before: Tensor, after: Tensor, levels: int = VISIBLE_LEVELS) -
 def visible(before: Tensor, after: Tensor) -> Tensor:
     """Which edits a person can see: [N] bool."""
     return changed_share(before, after) >= VISIBLE_SHARE
+
+
+def cout(
+    probs_of: Callable[[Tensor], Tensor], before: Tensor, after: Tensor, source: Tensor, target: Tensor, steps: int = 20
+) -> Tensor:
+    """Counterfactual transition: whether the pixels that change most are those that decide, [N] in [-1, 1].
+
+    The pixels of `after` are put into `before`, those that change most first, in `steps` equal portions; COUT is the
+    area under the target's probability minus that under the source's, by the trapezoidal rule (Khorram and Fuxin 2022,
+    "Cycle-Consistent Counterfactuals by Latent Transformations"). 1: the first pixels turn the decision; -1: none does.
+
+    Args:
+        probs_of: x [N, 3, H, W] in [-1, 1] -> probabilities [N, K].
+        before, after: pictures [N, 3, H, W] without and with the edit.
+        source, target: [N] classes.
+    """
+    n, _, height, width = before.shape
+    change = (after - before).abs().mean(dim=1).flatten(1)  # [N, H * W]
+    order = change.argsort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(height * width, device=order.device).expand(n, -1))
+    lead = []
+    for step in range(steps + 1):
+        inserted = rank < step * height * width / steps
+        x = torch.where(inserted.view(n, 1, height, width), after, before)
+        probs = probs_of(x)
+        lead.append((probs.gather(1, target[:, None]) - probs.gather(1, source[:, None]))[:, 0])
+    curve = torch.stack(lead)  # [steps + 1, N]
+    return (curve[1:] + curve[:-1]).mean(dim=0) / 2
 
 
 def wilson(share: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -16,10 +16,13 @@ from .classifiers.adopt import NOT_SHARED, Network
 from .classifiers.classifier import Classifier
 from .classifiers.stranger import Stranger
 from .explain import explain
-from .explanation import Explanation, Strategy
+from .explanation import Explanation, Method, Strategy
 from .folder import COMPONENTS, OWN_FILES, read_model, write_model
 from .gradients import differentiable
+from .methods.domain import Domain
+from .methods.records import Map, MethodError
 from .metrics import changed_share
+from .neighbours import PROB, MapOf, Space, counterfactual_of, explain_by, map_of
 from .networks.component import Component
 from .networks.config import ConfigError, ModelConfig
 from .networks.encoder import Encoder
@@ -36,7 +39,8 @@ class StylEx:
 
     Mapping and discriminator are there to draw random pictures and to train on; `judge` is a second classifier that
     the metrics ask, and `stranger` a third with other eyes. An explanation needs none of them. `certificate` says how
-    much of an exhaustive search the one for the attributes kept, if it was screened and that was measured.
+    much of an exhaustive search the one for the attributes kept, if it was screened and that was measured. `domains`
+    are looks that the generator has been taken to.
 
     x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+T+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
     `classify` for the probabilities of either picture. Nothing here changes a weight.
@@ -57,6 +61,7 @@ class StylEx:
         stats: StyleStats | None = None,
         attributes: Iterable[Attribute] = (),
         certificate: Certificate | None = None,
+        domains: Iterable[Domain] = (),
         card: str | None = None,
     ) -> None:
         if len(classifier.class_names) != config.num_classes:
@@ -75,6 +80,7 @@ class StylEx:
         self.stats = stats
         self.attributes = list(attributes)
         self.certificate = certificate
+        self.domains = list(domains)
         self.card = card
         self.device = torch.device("cpu")
         for module in self.modules():
@@ -126,6 +132,10 @@ class StylEx:
         """What the classifier says of the picture of s: [N, S] -> logits [N, K]."""
         return self.logits(self.synthesize(s))
 
+    def logits_with_gradient(self, s: Tensor) -> Tensor:
+        """`logits_of` for those who ask in which way it rises: [N, S] -> logits [N, K]."""
+        return self.classifier(self.generator.synthesis(s, noise="const").clamp(-1, 1))
+
     def edits_of(self, batch_size: int = 16, visible: bool = False) -> EditsOf:
         """What AttFind asks: the logits of a picture with one style coordinate changed, for many coordinates at once.
 
@@ -172,6 +182,7 @@ class StylEx:
         top_k: int = 5,
         strategy: Strategy = "independent",
         shift: float = 1.0,
+        method: Method = "attfind",
     ) -> Explanation:
         """Why does the classifier not see `target` here, and what would change its mind?
 
@@ -183,13 +194,67 @@ class StylEx:
                 then helps most, until the decision flips (Lang et al. 2021, section 3.4, where both names come from);
                 "list": the class-level attributes on top of each other in their own order, until the decision flips.
             shift: 0 stays, 1 arrives at the end of the range seen over the training pictures.
+            method: "attfind", or another that has no strategy: "counterfactual" (with the defaults of
+                `counterfactual`), "eigenfind", "ganalyze", "s2n" or "random" (docs/methods.md).
 
         Raises:
             ImageError: if the picture cannot be read.
-            ValueError: if there is no such class or strategy, top_k is below 1, or shift is negative or not finite.
+            ValueError: if there is no such class, strategy or method, top_k is below 1, or shift is negative or not
+                finite.
             ModelError: if the model has no style statistics yet.
+            MethodError: if another method cannot answer this question.
         """
+        if method != "attfind":
+            return explain_by(self, image, method, target=target, top_k=top_k, shift=shift)
         return explain(self, image, target=target, top_k=top_k, strategy=strategy, shift=shift)
+
+    def counterfactual(
+        self, image: ImageSource, target: str | int | None = None, prob: float = PROB, space: Space = "styles"
+    ) -> Explanation:
+        """The smallest change of the picture's reconstruction that brings the target's probability to `prob`.
+
+        Args:
+            image, target: as in `explain`.
+            prob: between 0 and 1.
+            space: "styles", the shortest way in the searched style coordinates, each measured by how much it varies;
+                "few", as few of them as will do, inside the range they have; "w", the shortest way in w alone.
+
+        Returns:
+            One edit, with the pictures on the way in `progression`; a warning says if it did not arrive.
+
+        Raises:
+            ImageError, ValueError, ModelError: as `explain`.
+            MethodError: if `prob` is out of reach or reached already, or the classifier passes no gradient.
+        """
+        return counterfactual_of(self, image, target=target, prob=prob, space=space)
+
+    def domain(self, name: str) -> Domain:
+        """One of its looks, by name.
+
+        Raises:
+            MethodError: if there is none of that name.
+        """
+        for domain in self.domains:
+            if domain.name == name:
+                return domain
+        known = ", ".join(domain.name for domain in self.domains) or "none"
+        raise MethodError(f"there is no domain {name!r}; this model has {known} (train/adapt.py makes one)")
+
+    def maps(self, image: ImageSource, target: str | int | None = None, method: MapOf = "gradcam") -> Map:
+        """Where in the picture the classifier looks, or where an edit changes it.
+
+        Args:
+            image: as in `explain`.
+            target: a class by name or number; None for the photograph's class, of "change" for the runner-up.
+            method: "gradcam", "integrated_gradients" or "occlusion" (they need captum): where the classifier looks for
+                the target; "perturbation": where the photograph has to change to lose it; "change": where the shortest
+                counterfactual towards it changes the reconstruction.
+
+        Raises:
+            ImageError, ValueError, ModelError: as `explain`.
+            MethodError: if the method cannot answer, or captum is missing.
+        """
+        return map_of(self, image, target=target, method=method)[0]
 
     # Files.
 
@@ -254,7 +319,9 @@ class StylEx:
         A README.md is left as it is unless `card` is set; and one that somebody edited, unless `card` is edited, too.
         """
         folder = Path(folder)
-        write_model(folder, self.config, self.parts(), self.stats, self.attributes, self.certificate, self.card)
+        write_model(
+            folder, self.config, self.parts(), self.stats, self.attributes, self.certificate, self.card, self.domains
+        )
         return folder
 
     def facts(self) -> Facts:

@@ -196,3 +196,19 @@ def test_the_other_trainer_says_how_to_install_it(capsys):
     with pytest.raises(SystemExit):
         load("training").main(["--against", "lucidrains"])
     assert "pip install --no-deps" in capsys.readouterr().err
+
+
+def test_every_method_has_a_row_of_the_same_numbers(model_folder, pictures, tmp_path, capsys):
+    args = ["--model", str(model_folder), "--data", str(pictures), "--pictures", "4", "--stranger-pictures", "0"]
+    numbers = load("methods").main([*args, "--json", str(tmp_path / "methods.json")])
+    assert json.loads((tmp_path / "methods.json").read_text(encoding="utf-8")) == numbers
+    rows = {row["name"]: row for row in numbers["methods"]}
+    assert len(rows) == 9
+    for row in rows.values():
+        assert {"flips", "coordinates", "changed_share", "cout", "seconds", "passes"} <= row.keys()
+        assert 0 <= row["flips"] <= 1
+        assert -1 <= row["cout"] <= 1
+    few, shortest = rows["counterfactual, fewest coordinates"], rows["counterfactual, shortest way"]
+    assert few["coordinates"] < shortest["coordinates"]
+    assert few["arrived"] == shortest["arrived"] == few["flips"] == 1.0
+    assert "| random, 10 coordinates |" in capsys.readouterr().out

@@ -457,6 +457,7 @@ def test_the_numbers_have_these_names(explained):
     assert list(numbers) == [
         "predicted",
         "target",
+        "method",
         "strategy",
         "shift",
         "probs",

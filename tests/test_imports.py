@@ -26,12 +26,12 @@ STANDARD = sys.stdlib_module_names
 # What a plain install of the library brings along ...
 INSTALLED = {"torch", "torchvision", "numpy", "PIL", "safetensors", "huggingface_hub"}
 # ... and what single functions ask for when they are called, with a sentence where it is missing.
-ON_DEMAND = {"timm", "transformers", "lpips"}
+ON_DEMAND = {"timm", "transformers", "lpips", "captum"}
 # Rooms and single files of stylex, from the top; an import stays on its floor or goes down.
 FLOORS = (
     {"__init__", "__main__"},
     {"model"},
-    {"explain", "folder"},
+    {"compare", "explain", "folder", "neighbours"},
     {"explanation", "attfind", "methods"},
     {"pictures"},
     {"networks"},

@@ -237,3 +237,39 @@ def test_a_corrupt_model_folder_says_which_file(refused, model_folder):
 def test_a_model_that_was_never_searched_says_what_to_run(refused, model_folder):
     (model_folder / "style_stats.safetensors").unlink()
     assert refused() == "this model has no style statistics; run train/find_attributes.py on it first"
+
+
+# The other methods.
+
+
+def test_explain_takes_a_method(explain, tmp_path, capsys):
+    assert explain("--target", "spotted", "--method", "counterfactual", "--space", "few", "--prob", "0.7") == 0
+    told = json.loads((tmp_path / "out" / "explanation.json").read_text(encoding="utf-8"))
+    assert told["method"] == "counterfactual"
+    assert told["attributes"][0]["found"]["space"] == "few"
+    assert "spotted, fewest coordinates" in capsys.readouterr().out
+
+
+def test_a_probability_that_nothing_reaches_is_refused(refused):
+    said = refused("--target", "spotted", "--method", "counterfactual", "--prob", "1")
+    assert said == "prob is 1.0; use a probability between 0 and 1, such as 0.9; no softmax reaches the ends"
+
+
+def test_compare_writes_its_sheets(model_folder, picture, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["compare", str(picture), "--model", str(model_folder), "--target", "spotted", "--output", out]) == 0
+    said = capsys.readouterr().out
+    assert "EigenFind" in said
+    assert (tmp_path / "out" / "compare.png").is_file()
+
+
+def test_perturb_needs_a_classifier_and_no_generator(classifier_folder, picture, tmp_path, capsys):
+    given = ["perturb", str(picture), "--classifier", str(classifier_folder), "--output", str(tmp_path / "out")]
+    assert main([*given, "--steps", "5"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"centre at \d+% from the left, \d+% from the top", said)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"perturbation.png", "loss.png", "perturbation.json"}
+    assert main([*given, "--target", "mouldy"]) == 1
+    assert capsys.readouterr().err == "error: there is no class 'mouldy'; this classifier knows plain, spotted\n"
+    assert main([*given, "--steps", "0"]) == 1
+    assert "steps 0" in capsys.readouterr().err

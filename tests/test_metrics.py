@@ -110,3 +110,27 @@ def test_wilson_s_interval_is_the_one_worked_out_by_hand():
 def test_a_share_that_is_none_has_no_interval(share, n):
     with pytest.raises(ValueError, match="has no interval; use a share from 0 to 1"):
         metrics.wilson(share, n)
+
+
+def left_is_bright(x):
+    """Class 1 if the left pixel is 1, class 0 if it is -1; the right one does not count."""
+    p = (x[:, 0, 0, 0] + 1) / 2
+    return torch.stack([1 - p, p], dim=1)
+
+
+def test_cout_by_hand():
+    """Two pixels: the one that decides changes more, so it goes in first. -1 → 1 → 1 has the area 1/2."""
+    before, after = -torch.ones(1, 3, 1, 2), torch.tensor([1.0, -0.5]).expand(1, 3, 1, 2)
+    source, target = torch.tensor([0]), torch.tensor([1])
+    assert float(metrics.cout(left_is_bright, before, after, source, target, steps=2)) == pytest.approx(0.5)
+    # The same decision behind a pixel that changes more and does not count: -1 → -1 → 1.
+    slow = torch.tensor([0.9, 1.0]).expand(1, 3, 1, 2)
+    p = 0.95
+    by_hand = (-1 + -1) / 4 + (-1 + 2 * p - 1) / 4
+    assert float(metrics.cout(left_is_bright, before, slow, source, target, steps=2)) == pytest.approx(by_hand)
+
+
+def test_cout_of_an_edit_that_changes_nothing_is_what_the_classifier_said_before():
+    x = -torch.ones(2, 3, 1, 2)
+    found = metrics.cout(left_is_bright, x, x, torch.tensor([0, 1]), torch.tensor([1, 0]))
+    torch.testing.assert_close(found, torch.tensor([-1.0, 1.0]))

@@ -41,6 +41,7 @@ DOCUMENTS = (
     "docs/attfind.md",
     "docs/data.md",
     "docs/deploy.md",
+    "docs/methods.md",
     "docs/speed.md",
     "docs/training.md",
     "stylex/storage/card.md",
@@ -191,15 +192,20 @@ def test_the_launchers_in_scripts_are_given_options_that_they_know():
 
 
 def options_of_explain() -> set[str]:
+    return set().union(*map(options_of, ("explain", "compare", "perturb")))
+
+
+def options_of(command: str) -> set[str]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
-        main(["explain", "--help"])
+        main([command, "--help"])
     return set(re.findall(r"--[\w-]+", said.getvalue()))
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if "-m stylex" in c])
 def test_the_command_line_has_every_option_that_is_shown(command):
-    assert set(re.findall(r"--[\w-]+", command)) <= options_of_explain()
+    name = re.findall(r"-m stylex (\w+)", command)[0]
+    assert set(re.findall(r"--[\w-]+", command)) <= options_of(name)
 
 
 def test_every_option_that_the_prose_names_is_one():
@@ -219,7 +225,7 @@ def test_nobody_is_told_to_type_what_no_test_knows():
         r"make \w+",
         r"python train/\w+\.py",
         r"accelerate launch (--\w+ .*)?train/\w+\.py",
-        r"python -m stylex explain",
+        r"python -m stylex (explain|compare|perturb)",
         r"python benchmarks/\w+\.py",
         r"([A-Z_]+=\S+ )?python app\.py",
         r"python3 -m venv \.venv",
@@ -286,6 +292,12 @@ def test_the_code_of_the_readme_runs(leaves, capsys):
     numbers = json.loads(Path("out/explanation.json").read_text(encoding="utf-8"))
     assert numbers["target"] == "healthy"
     assert len(capsys.readouterr().out.splitlines()) == len(numbers["attributes"]) > 0
+
+
+def test_the_code_of_the_methods_runs(leaves, capsys):
+    for code in blocks(TEXT["docs/methods.md"], "python"):
+        exec(compile(code, "methods.md", "exec"), {})
+    assert Path("out/progression.gif").is_file()
 
 
 def test_every_name_of_the_library_exists_with_these_parameters():

@@ -6,7 +6,7 @@ This module knows nothing of models; it sees PIL images and numbers.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .fonts import FONTS, OWN, Type, face_of
 
 PAPER, INK = (255, 255, 255), (32, 32, 32)
+UP, DOWN = (31, 119, 140), (196, 90, 40)  # of bars: teal and rust, which any colour vision tells apart
 SMALLEST_TEXT = 9
 
 # A page must not flash more than three times a second (WCAG 2.3.1); we count every change of frame.
@@ -85,15 +86,40 @@ def flicker(
     Raises:
         ValueError: if the sizes differ, `duration_ms` is too short, or the suffix is another one.
     """
-    path = Path(path)
     _check_pair(before, after)
+    return animate([before, after], path, [caption, caption], duration_ms, scale)
+
+
+def animate(
+    frames: Sequence[Image.Image],
+    path: str | os.PathLike[str],
+    captions: Sequence[str] | None = None,
+    duration_ms: int = 600,
+    scale: int | None = None,
+) -> Path:
+    """Write an endless animation of pictures of one size; between two frames only what differs moves.
+
+    Args:
+        frames: in the order in which they are shown.
+        path, duration_ms, scale: see `flicker`.
+        captions: one for each frame.
+
+    Raises:
+        ValueError: as `flicker`; if there is no frame, or not one caption for each.
+    """
+    path = Path(path)
+    captions = captions or [""] * len(frames)
+    if not frames or len(frames) != len(captions):
+        raise ValueError(f"an animation needs frames and a caption for each, got {len(frames)} and {len(captions)}")
+    for frame in frames:
+        _check_pair(frames[0], frame)
     if duration_ms < FASTEST_MS:
         raise ValueError(f"duration_ms must be at least {FASTEST_MS} so that nothing flashes, got {duration_ms}")
-    frames = [captioned(before, caption, scale), captioned(after, caption, scale)]
+    drawn = _one_height([captioned(frame, text, scale) for frame, text in zip(frames, captions, strict=True)])
     options: dict[str, Any] = {}
     match path.suffix.lower():
         case ".gif":
-            frames = _shared_palette(frames)
+            drawn = _shared_palette(drawn)
             duration_ms = -(-duration_ms // 10) * 10  # GIF counts in hundredths of a second, and drops the rest
             options = {"optimize": False, "disposal": 1}
         case ".webp":
@@ -102,7 +128,7 @@ def flicker(
             pass
         case suffix:
             raise ValueError(f"unknown animation suffix {suffix!r} in {str(path)!r}; choose .gif, .webp or .png")
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=duration_ms, loop=0, **options)
+    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=duration_ms, loop=0, **options)
     return path
 
 
@@ -116,13 +142,115 @@ def change_map(before: Image.Image, after: Image.Image) -> Image.Image:
         ValueError: if the sizes differ.
     """
     change = _change(before, after).astype(np.float64)
-    grey = np.asarray(after.convert("L"), dtype=np.float64)[..., None] * 0.4
     # the square root spends half of the ramp on the first quarter of the levels, where edits live
-    position = np.sqrt(change / 255) * (len(RAMP) - 1)
+    return _glow(after, np.sqrt(change / 255), np.minimum(change / 24, 1))
+
+
+def heat_map(image: Image.Image, values: np.ndarray) -> Image.Image:
+    """Where in a picture something is: `image` in dim grey, with what is above 0 coloured, its largest value brightest.
+
+    A map has a scale of its own, so the colours of two maps do not compare. Nothing above 0, no colour.
+
+    Args:
+        values: [H, W] of the picture's size or smaller; spread over it.
+
+    Raises:
+        ValueError: if `values` has another number of axes.
+    """
+    if values.ndim != 2:
+        raise ValueError(f"a map is [H, W], got {list(values.shape)}")
+    heat = np.clip(values, 0, None).astype(np.float32)
+    heat = heat / heat.max() if heat.max() > 0 else heat
+    spread = np.asarray(Image.fromarray(heat).resize(image.size, Image.Resampling.BILINEAR), dtype=np.float64)
+    return _glow(image, spread, np.minimum(spread / 0.25, 1))
+
+
+def _glow(image: Image.Image, position: np.ndarray, opacity: np.ndarray) -> Image.Image:
+    """The picture in dim grey under the colours of `RAMP` at `position` [H, W] in [0, 1]."""
+    grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None] * 0.4
     stops = np.arange(len(RAMP))
-    colour = np.stack([np.interp(position, stops, channel) for channel in RAMP.T], axis=-1)
-    opacity = np.minimum(change / 24, 1)[..., None]
-    return Image.fromarray(np.rint(grey + opacity * (colour - grey)).astype(np.uint8))
+    colour = np.stack([np.interp(position * (len(RAMP) - 1), stops, channel) for channel in RAMP.T], axis=-1)
+    return Image.fromarray(np.rint(grey + opacity[..., None] * (colour - grey)).astype(np.uint8))
+
+
+def signed_bars(values: Mapping[str, float], title: str = "", width: int = 560) -> Image.Image:
+    """A bar for each number, to the right of the middle line where it is above 0, to the left where it is below; in the
+    order given, with its name and the number.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if not values:
+        raise ValueError("there are no bars to draw")
+    face, heading = font(15), font(17, bold=True)
+    ascent, descent = face.getmetrics()
+    row, gap = ascent + descent + 8, 10
+    number = max(face.getlength(f"{value:+.2f}") for value in values.values())
+    name = min(max(face.getlength(text) for text in values), width * 0.45)
+    left, right = gap + name + gap + number + 4, width - gap - number - 4
+    middle, longest = (left + right) / 2, max(abs(value) for value in values.values()) or 1
+    above = sum(heading.getmetrics()) + gap if title else 0
+    sheet = Image.new("RGB", (width, int(above + gap + row * len(values) + gap)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((gap, gap), title, INK, heading)
+    for n, (text, value) in enumerate(values.items()):
+        y = above + gap + n * row
+        while face.getlength(text) > name + 1 and len(text) > 1:
+            text = text[:-2] + "…"
+        draw.text((gap, y + 3), text, INK, face)
+        end = middle + value / longest * (right - left) / 2
+        draw.rectangle((min(middle, end), y + 2, max(middle, end), y + row - 3), UP if value > 0 else DOWN)
+        label = f"{value:+.2f}"
+        x = end + 4 if value > 0 else end - 4 - face.getlength(label)
+        draw.text((x, y + 3), label, INK, face)
+    draw.line((middle, above + gap, middle, above + gap + row * len(values)), INK)
+    return sheet
+
+
+def curve(values: Sequence[float], title: str = "", width: int = 360, height: int = 180) -> Image.Image:
+    """A line through numbers, one after the other, between their least and their greatest.
+
+    Raises:
+        ValueError: if there are fewer than two.
+    """
+    if len(values) < 2:
+        raise ValueError(f"a curve needs two numbers or more, got {len(values)}")
+    face = font(13)
+    low, high = min(values), max(values)
+    labels = [f"{high:.3g}", f"{low:.3g}"]
+    left, top = 14 + int(max(face.getlength(label) for label in labels)), 34 if title else 12
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((left, 8), title, INK, font(14, bold=True))
+    right, bottom = width - 12, height - 26
+    draw.rectangle((left, top, right, bottom), outline=(210, 210, 210))
+    for label, y in zip(labels, (top, bottom), strict=True):
+        draw.text((left - 5 - face.getlength(label), y - 8), label, INK, face)
+    draw.text((left, bottom + 4), "1", INK, face)
+    last = str(len(values))
+    draw.text((right - face.getlength(last), bottom + 4), last, INK, face)
+    spread = (high - low) or 1
+    points = [
+        (left + (right - left) * n / (len(values) - 1), bottom - (bottom - top) * (value - low) / spread)
+        for n, value in enumerate(values)
+    ]
+    draw.line(points, UP, 2)
+    return sheet
+
+
+def cross(image: Image.Image, x: float, y: float, of: tuple[int, int]) -> Image.Image:
+    """The picture with a small cross at the point (x, y), x from the left and y from the top, of a picture of size
+    `of` (width, height) that it shows."""
+    marked = image.convert("RGB")
+    px, py = (x + 0.5) * image.width / of[0], (y + 0.5) * image.height / of[1]
+    arm = max(3, image.width // 24)
+    draw = ImageDraw.Draw(marked)
+    for colour, thick in ((INK, 5), (PAPER, 2)):
+        draw.line((px - arm, py - arm, px + arm, py + arm), colour, thick)
+        draw.line((px - arm, py + arm, px + arm, py - arm), colour, thick)
+    return marked
 
 
 def grid(
@@ -191,19 +319,33 @@ def _enlarge(image: Image.Image, scale: int | None, about: int) -> Image.Image:
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
 
 
+def _one_height(frames: list[Image.Image]) -> list[Image.Image]:
+    """Captions of several frames may wrap differently: paper below the shorter ones."""
+    height = max(frame.height for frame in frames)
+    if all(frame.height == height for frame in frames):
+        return frames
+    sheets = [Image.new("RGB", (frame.width, height), PAPER) for frame in frames]
+    for sheet, frame in zip(sheets, frames, strict=True):
+        sheet.paste(frame, (0, 0))
+    return sheets
+
+
 def _shared_palette(frames: list[Image.Image]) -> list[Image.Image]:
-    """The two frames in one palette made for both, without dithering: what is equal stays equal.
+    """All frames in one palette made for them, without dithering: what is equal stays equal.
 
     Pixels that change are what the reader looks at, so they count five times when the colours are chosen.
     """
     width, height = frames[0].size
     colours = [np.asarray(frame).reshape(-1, 3) for frame in frames]
-    changed = _change(*frames).reshape(-1) > 0
+    changed = np.zeros(width * height, dtype=bool)
+    for frame in frames[1:]:
+        changed |= _change(frames[0], frame).reshape(-1) > 0
     pixels = np.concatenate(colours + [frame[changed] for frame in colours] * 4)
     reduced = Image.fromarray(pixels[None]).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette = reduced.getpalette() or []
-    both = np.asarray(reduced)[0, : 2 * width * height].reshape(2, height, width)
-    indexed = [Image.fromarray(indices) for indices in both]
+    count = len(frames)
+    together = np.asarray(reduced)[0, : count * width * height].reshape(count, height, width)
+    indexed = [Image.fromarray(indices) for indices in together]
     for frame in indexed:
         frame.putpalette(palette)
     return indexed
