@@ -127,7 +127,7 @@ def compare(
         map_methods: which maps to draw.
 
     Raises:
-        ImageError, ValueError, ModelError: as `explain.explain`.
+        ImageError, ValueError, ModelError: as `StylEx.explain`.
     """
     stats_of(model)
     image = load_image(image)

@@ -94,7 +94,7 @@ class Domain:
         name: what a reader calls it; also its file, domains/NAME.safetensors.
         mode: how.
         differences: name of a weight -> what is added to it; "s" [num_styles] is the style coordinates themselves.
-        generator: fingerprint of the generator it is of (`storage.files.fingerprint`).
+        generator: fingerprint of the weights of the generator it is of.
         found: what else is known, numbers and texts.
     """
 
