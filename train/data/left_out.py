@@ -15,7 +15,7 @@ SHOWN = 3  # files that are named for one reason
 NO_PICTURE = "no pictures by their names"
 HIDDEN = "hidden, for a name of theirs begins with a dot"
 NOWHERE = "links to nowhere"
-FOLDER = "links to folders"
+LITTER = "of the operating system or a drive"
 BESIDE = "beside the folders of the classes"
 EMPTY = "empty folders"
 # What people keep beside pictures; a folder of nothing else was not meant as a class.
@@ -46,7 +46,7 @@ def reasons(left: Iterable[Left]) -> str:
 
 
 def tell(source: Source) -> None:
-    """Say on stderr what was left out of a source, once for each."""
+    """Say on stderr what was left out of a source, and what else is to be said of it, once for each."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, why in source.left:
         top, _, rest = name.partition("/")
@@ -60,6 +60,10 @@ def tell(source: Source) -> None:
     if source.left and text not in _said and int(os.environ.get("RANK", 0)) == 0:
         _said.add(text)
         print(text, file=sys.stderr)
+    for note in (f"{source.place}: {note}" for note in source.notes):
+        if note not in _said and int(os.environ.get("RANK", 0)) == 0:
+            _said.add(note)
+            print(note, file=sys.stderr)
 
 
 def only_texts(left: Iterable[Left]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import sys
@@ -10,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +19,9 @@ from stylex.pictures.images import ImageError, to_uint8
 from train.data.left_out import tell
 from train.data.records import DataError, Picture, Source, Split
 from train.data.sources import find_pictures
+from train.data.split import held_out
+from train.data.split import in_validation as in_validation
 
-VALIDATION_PERCENT = 12
 # More than this share of the memory of the machine is not taken; what is larger lies in a file that memory maps.
 MEMORY_SHARE = 0.5
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -49,18 +49,20 @@ def to_float(x: Tensor) -> Tensor:
     return x.float() / 127.5 - 1
 
 
-def in_validation(name: str | PurePath) -> bool:
-    """Whether a picture belongs to the validation part: decided by its file name alone, so it never changes sides."""
-    last = PurePath(name).name.encode(errors="surrogateescape")
-    digest = hashlib.sha1(last, usedforsecurity=False).digest()
-    return int.from_bytes(digest[:4], "big") % 100 < VALIDATION_PERCENT
-
-
 def list_pictures(data: str | Path, split: Split = "all", class_names: Sequence[str] | None = None) -> Source:
     """One part of the pictures of `data`, unread; see `sources.find_pictures`."""
     source = find_pictures(data, class_names)
     tell(source)
-    chosen = [p for p in source.pictures if split == "all" or in_validation(p.name) == (split == "val")]
+    if split == "all":
+        return source
+    for k, name in enumerate(source.class_names or []):
+        if sum(p.label == k for p in source.pictures) == 1:
+            raise DataError(
+                f"class {name} of {source.place} has one picture; it needs two, one to learn from and one that is held "
+                "out: add some or remove it"
+            )
+    out = held_out(source.pictures)
+    chosen = [p for p in source.pictures if (p.name in out) == (split == "val")]
     return replace(source, pictures=chosen)
 
 
@@ -95,8 +97,11 @@ def readable(source: Source, resolution: int, split: Split) -> Iterator[tuple[Pi
         )
     for k, name in enumerate(source.class_names or []):
         if k not in seen:
+            count = sum(p.label == k for p in source.pictures)
+            cause = f"none of its {count} can be read" if count else "there is none"
             raise DataError(
-                f"class {name} of {source.place} has no readable picture in the {split} part; add some or remove it"
+                f"class {name} of {source.place} has no readable picture in the {split} part: {cause}; add some or "
+                "remove it"
             )
     if not seen:
         raise DataError(f"{source.place} has no readable picture in the {split} part; add some")

@@ -22,7 +22,7 @@ class Picture:
     """One picture that has not been read.
 
     Attributes:
-        name: unique in its source, with slashes; its last part alone decides on which side of the split it is.
+        name: unique in its source, with slashes; see `split` for the side that it decides on.
         label: number of its class; None if nobody said.
         size: of the file, in bytes.
         read: gives what `stylex.pictures.images.load_image` opens; raises `ImageError`.
@@ -42,12 +42,14 @@ class Source:
         place: where they are, as the user called it.
         class_names: sorted, or as numbered by the dataset or asked for; None without labels.
         left: what lies there, too, and is not taken for a picture; see `left_out`.
+        notes: what a person should hear of it, a line each.
     """
 
     place: str
     pictures: list[Picture]
     class_names: list[str] | None
     left: tuple[Left, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def shown(names: Sequence[str], most: int = 12) -> str:

@@ -10,19 +10,23 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+from urllib.parse import parse_qsl
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from stylex.pictures.formats import SUFFIXES, is_picture
-from stylex.pictures.images import MAX_BYTES, ImageError, ImageSource, list_images
+from stylex.pictures.images import MAX_BYTES, ImageError, ImageSource
 from stylex.storage.pointers import HEAD, stub, stub_at
 from train.data.hub_dataset import HUB, from_hub
-from train.data.left_out import BESIDE, EMPTY, FOLDER, NOWHERE, only_texts, reason, reasons
+from train.data.left_out import BESIDE, EMPTY, LITTER, NOWHERE, only_texts, reason, reasons
 from train.data.records import DataError, Left, Picture, Source, shown
+from train.data.tree import Tree, is_hidden, is_litter, litter_in, walk
+from train.data.zipnames import decoded
 
 TABLE = "labels.csv"
+ASKED = ("label", "names")
 DRIVE = re.compile(r"[A-Za-z]:")
 # Names of parts of a data set: a folder of them is no folder of classes.
 PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
@@ -59,12 +63,22 @@ def _found(data: str | Path) -> Source:
     path = Path(data)
     if str(data).startswith(HUB):
         return from_hub(str(data))
+    asked: dict[str, str] = {}
+    if not path.exists() and "?" in str(data):
+        address, _, query = str(data).rpartition("?")
+        asked, path = dict(parse_qsl(query, keep_blank_values=True)), Path(address)
+        if set(asked) - set(ASKED) or asked.get("label"):
+            raise DataError(
+                f"{data}: what may be asked for of a folder is ?label= (no labels), and of a zip ?names=gbk, too, in "
+                "what its names are written"
+            )
+    labels = "label" not in asked
     if path.is_dir():
-        return from_files(Folder(path))
+        return from_files(Folder(path), labels)
     if path.is_file() and path.suffix.lower() == ".csv":
         return from_table(Folder(path.parent), path.name)
     if path.is_file():
-        return from_files(Zip(path))
+        return from_files(Zip(path, asked.get("names")), labels)
     raise DataError(
         f"{data} does not exist; give a folder of pictures, with one sub-folder for each class if they have labels, a "
         f"zip of one, or a dataset of the Hub such as {HUB}me/name"
@@ -121,31 +135,23 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root, self.place = root, str(root)
 
+    @cached_property
+    def tree(self) -> Tree:
+        return walk(self.root)
+
     def pictures(self) -> list[str]:
-        # A class folder may be a link to one elsewhere, which a search of the whole tree would not follow.
-        tops = sorted(p for p in self.root.iterdir() if not p.name.startswith("."))
-        loose = [p for p in tops if p.is_file() and is_picture(p.name)]
-        inside = [p for top in tops if top.is_dir() for p in list_images(top)]
-        return [p.relative_to(self.root).as_posix() for p in loose + inside]
+        names = [name for name in self.tree.files if is_picture(name) and not is_hidden(name)]
+        return sorted(names, key=lambda name: ("/" in name, PurePosixPath(name)))
 
     def folders(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        tops = (p.name for p in self.root.iterdir() if p.is_dir())
+        return sorted(name for name in tops if not is_hidden(name) and not is_litter(name))
 
     def left(self) -> list[Left]:
-        # As in `pictures`: a folder at the top may be a link.
-        roots = [self.root, *(top for top in self.root.iterdir() if top.is_symlink() and top.is_dir())]
-        taken, found = set(self.pictures()), {}
-        for path in (path for root in roots for path in root.rglob("*")):
-            name = path.relative_to(self.root).as_posix()
-            if path.is_symlink() and not path.exists():
-                why: str | None = NOWHERE
-            elif path.is_dir():
-                why = FOLDER if path.is_symlink() and "/" in name else None
-            else:
-                why = None if name in taken else reason(name)
-            if why is not None:
-                found[name] = why
-        return sorted(found.items())
+        tree, taken = self.tree, set(self.pictures())
+        found = [(name, NOWHERE) for name in tree.dangling] + [(name, LITTER) for name in tree.litter]
+        found += [(name, why) for name in tree.files if name not in taken and (why := reason(name)) is not None]
+        return sorted(found)
 
     def tables(self) -> list[str]:
         found = (p.name for p in self.root.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
@@ -169,10 +175,11 @@ class Zip:
     """The inside of a zip, read where it lies. A single folder around everything is looked through.
 
     Raises:
-        DataError: if it is no zip, encrypted, names a file outside of itself, or unpacks to far more than pictures do.
+        DataError: if it is no zip, encrypted, names a file outside of itself or in unknown letters, or unpacks to far
+            more than pictures do.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, names: str | None = None) -> None:
         self.place = str(path)
         if pointer := stub_at(path):
             raise DataError(f"{path} {pointer}")
@@ -181,13 +188,16 @@ class Zip:
         except (BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise DataError(f"{path} is neither a folder nor a zip that can be read ({error}); pack it again") from None
         found: dict[PurePosixPath, ZipInfo] = {}
-        for info in self.archive.infolist():
-            name = PurePosixPath(info.filename.replace("\\", "/"))
+        litter: list[str] = []
+        for info, told in decoded(path, self.archive.infolist(), names):
+            name = PurePosixPath(told.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts or DRIVE.match(str(name)):
-                raise DataError(
-                    f"{path} holds {info.filename!r}, which leads out of it; pack it again, from the inside"
-                )
-            if name.parts and not info.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in name.parts):
+                raise DataError(f"{path} holds {told!r}, which leads out of it; pack it again, from the inside")
+            if not name.parts or info.is_dir() or any(part.startswith(".") for part in name.parts):
+                continue
+            if any(map(is_litter, name.parts)):
+                litter.append(str(name))
+            else:
                 found[name] = info
         packed, size = path.stat().st_size, sum(info.file_size for info in found.values())
         if len(found) > MAX_FILES or size > max(SMALL_ZIP, MAX_GROWTH * packed):
@@ -200,6 +210,7 @@ class Zip:
         while found and len({name.parts[0] for name in found}) == 1 and all(len(name.parts) > 1 for name in found):
             found = {name.relative_to(name.parts[0]): info for name, info in found.items()}
         self.found = {str(name): found[name] for name in sorted(found)}
+        self.litter = litter_in(litter)
 
     def pictures(self) -> list[str]:
         names = [name for name in self.found if is_picture(name)]
@@ -209,7 +220,8 @@ class Zip:
         return sorted({name.split("/")[0] for name in self.found if "/" in name})
 
     def left(self) -> list[Left]:
-        return [(name, why) for name in self.found if (why := reason(name)) is not None]
+        found = [(name, why) for name in self.found if (why := reason(name)) is not None]
+        return sorted([*found, *((name, LITTER) for name in self.litter)])
 
     def tables(self) -> list[str]:
         return [name for name in self.found if "/" not in name and name.lower().endswith(".csv")]
@@ -232,18 +244,31 @@ class Zip:
         return data.decode("utf-8-sig")
 
 
-def from_files(files: Files) -> Source:
-    """A table, class folders or a flat folder, whichever it is."""
+def from_files(files: Files, labels: bool = True) -> Source:
+    """A table, class folders or a flat folder, whichever it is.
+
+    Args:
+        labels: False for pictures without labels, whatever there is.
+    """
     tables, names = files.tables(), files.pictures()
     tops = sorted({name.split("/")[0] for name in names if "/" in name})
-    if TABLE in tables:
+    if TABLE in tables and labels:
         return from_table(files, TABLE)
-    if len(tops) >= 2:
+    if len(tops) >= 2 and labels:
         return from_class_folders(files, names, tops)
-    if tables:
-        if len(tables) > 1:
-            raise DataError(f"{files.place} holds {shown(tables)}; name the one with the labels {TABLE}")
-        return from_table(files, tables[0])
+    notes: tuple[str, ...] = ()
+    if tables and labels:
+        those = [table for table in tables if names_files(files, table)]
+        if len(those) > 1:
+            raise DataError(
+                f"{files.place} holds {shown(those)}; name the one with the labels {TABLE}, "
+                f"or go without labels with {files.place}?label="
+            )
+        if those:
+            return replace(from_table(files, those[0]), notes=(f"the labels are those of {those[0]}",))
+        notes = (f"{shown(tables)} names no column file in the first line and is not taken for labels; there are none",)
+    if not labels:
+        return Source(files.place, [_picture(files, name, None) for name in names], None, tuple(files.left()))
     if tops:
         no_empty_class(files, tops)
         loose = "pictures and " if len(names) > sum("/" in name for name in names) else ""
@@ -251,7 +276,16 @@ def from_files(files: Files) -> Source:
             f"{files.place} holds {loose}one class ({tops[0]}); with labels it needs at least two sub-folders of "
             f"pictures, one for each class, and without labels none: give {Path(files.place) / tops[0]} itself"
         )
-    return Source(files.place, [_picture(files, name, None) for name in names], None, tuple(files.left()))
+    return Source(files.place, [_picture(files, name, None) for name in names], None, tuple(files.left()), notes)
+
+
+def names_files(files: Files, table: str) -> bool:
+    """Whether a CSV file is a table of pictures, by the names of its columns."""
+    try:
+        first = next(csv.reader(io.StringIO(files.text(table), newline=""), skipinitialspace=True), [])
+    except (csv.Error, UnicodeDecodeError, OSError, ImageError):
+        return False
+    return "file" in [name.strip() for name in first]
 
 
 def from_class_folders(files: Files, names: Iterable[str], tops: list[str]) -> Source:
