@@ -27,7 +27,7 @@ def network(classes: int = 2) -> nn.Module:
     from torchvision.models import shufflenet_v2_x0_5
 
     torch.manual_seed(0)
-    return shufflenet_v2_x0_5(num_classes=classes).eval()
+    return awake(shufflenet_v2_x0_5(num_classes=classes))
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +55,31 @@ def survives(classifier: Classifier, folder: Path) -> bool:
     )
 
 
+def awake(network: nn.Module) -> nn.Module:
+    """With statistics of noise in its batch norms: untrained, many networks say the same of every picture."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        network.train()(torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 4 - 2)
+    return network.eval()
+
+
 def assert_as_at_home(found: Classifier, theirs: nn.Module, transform: Callable[[Image.Image], torch.Tensor]) -> None:
-    """The same answers as of the library's own network after its own preprocessing, for pictures of many sizes."""
+    """The same answers as of the library's own network after its own preprocessing, for pictures of many sizes: the
+    difference is small beside how far the answers to different pictures are apart."""
+    home, here = [], []
     for side in (32, 47, 100):
         for picture in (_rough(side), Image.effect_mandelbrot((side, side), (-2, -1.5, 1, 1.5), 40).convert("RGB")):
-            with torch.no_grad():
-                expected = theirs(transform(picture)[None])
-            expected = getattr(expected, "logits", expected)
             x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1
-            scale = float(expected.abs().max())
-            torch.testing.assert_close(found(x) * found.config.temperature, expected, rtol=0, atol=0.01 * scale + 1e-3)
+            with torch.no_grad():
+                output = theirs(transform(picture)[None])
+                home.append(getattr(output, "logits", output))
+                here.append(found(x))
+    expected = torch.cat(home)
+    spread = float((expected - expected.mean(dim=0)).abs().max())
+    assert spread > 1e-4
+    torch.testing.assert_close(torch.cat(here), expected, rtol=0, atol=0.1 * spread)
 
 
 # Files of weights.
@@ -199,7 +214,7 @@ def transformers_folder(tmp_path) -> Path:
         id2label={0: "cat", 1: "dog"},
         label2id={"cat": 0, "dog": 1},
     )
-    transformers.AutoModelForImageClassification.from_config(config).save_pretrained(tmp_path / "theirs")
+    awake(transformers.AutoModelForImageClassification.from_config(config)).save_pretrained(tmp_path / "theirs")
     how = {"size": {"shortest_edge": 32}, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}
     (tmp_path / "theirs" / "preprocessor_config.json").write_text(json.dumps(how))
     return tmp_path / "theirs"
@@ -296,7 +311,7 @@ def test_a_network_that_changes_its_pictures_itself_decides_as_at_home(tmp_path)
 
     arguments = {"transform_input": True, "aux_logits": False}
     torch.manual_seed(0)
-    theirs = googlenet(num_classes=2, init_weights=False, **arguments).eval()
+    theirs = awake(googlenet(num_classes=2, init_weights=False, **arguments))
     save_file(theirs.state_dict(), tmp_path / "weights.safetensors")
     found = adopt(
         "torchvision:googlenet", weights=tmp_path / "weights.safetensors", arguments=arguments, crop=0.8, **SAID
