@@ -92,7 +92,7 @@ def watched(trainer: engine.Trainer, timeline: Timeline) -> Iterator[None]:
             return "path length"
         if kind == "discriminator" and timeline.inside == "rest":
             return "discriminator, for the generator"
-        if kind == "discriminator" and args[0].requires_grad:
+        if kind == "discriminator" and isinstance(args[0], Tensor) and args[0].requires_grad:
             return "R1"
         return kind
 
@@ -135,6 +135,8 @@ def watched(trainer: engine.Trainer, timeline: Timeline) -> Iterator[None]:
     modules: dict[str, nn.Module] = {name: trainer.bare(name) for name in engine.NETWORKS}
     modules |= {"classifier": trainer.classifier, "perceptual": trainer.features}
     changes = [(module, "forward", part(kind, module.forward)) for kind, module in modules.items()]
+    if hasattr(trainer.features, "maps"):  # what an eye shows to the discriminator, too
+        changes.append((trainer.features, "maps", part("eye", trainer.features.maps)))
     changes += [(ema, "update", part("moving averages", ema.update)) for ema in trainer.ema.values()]
     changes += [(o, "step", part("optimisers", o.step)) for o in (trainer.optimizer_g, trainer.optimizer_d)]
     changes += [

@@ -127,7 +127,7 @@ LITTLE_TRAINING += ["--w_every", "2", "--r1_every", "2", "--path_every", "2", "-
 
 
 def test_a_training_step_is_timed_whole_and_in_parts(tmp_path, capsys):
-    args = [*LITTLE_TRAINING, "--rounds", "1", "--threads", "1", "--device", "cpu"]
+    args = [*LITTLE_TRAINING, "--rounds", "1", "--threads", "1", "--device", "cpu", "--discriminator", "stylegan2"]
     numbers = load("training").main([*args, "--json", str(tmp_path / "training.json")])
     assert json.loads((tmp_path / "training.json").read_text(encoding="utf-8")) == numbers
     run = numbers["runs"]["32"]

@@ -29,7 +29,7 @@ from packaging.version import Version
 import stylex
 from stylex.__main__ import main
 from stylex.pictures.images import to_pil
-from train.data.pictures import VALIDATION_PERCENT
+from train.data.split import VALIDATION_PERCENT
 from train.options.command import parse
 
 ROOT = Path(__file__).resolve().parents[1]

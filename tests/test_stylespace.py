@@ -45,7 +45,9 @@ def test_counts_follow_the_networks(resolution):
     with torch.device("meta"):
         synthesis = Synthesis(ModelConfig.preset(resolution, 2))
     read = [layer.conv.weight.shape[1] for layer in [*synthesis.layers, *synthesis.to_rgb]]
-    assert read == [layer.channels for layer in synthesis.space.layers]
+    *layers, places = synthesis.space.layers
+    assert read == [layer.channels for layer in layers]
+    assert (places.name, places.channels) == ("places", 8 * 64)
     assert [layer.resolution for layer in synthesis.space.layers][: len(synthesis.layers)] == [
         layer.noise_const.shape[-1] for layer in synthesis.layers
     ]

@@ -202,5 +202,6 @@ def test_a_plan_cut_short_is_named(plan, tmp_path):
     write_plan(plan, tmp_path)
     path = tmp_path / "plan.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ShardError, match=r"plan\.safetensors cannot be read .*; delete .* and search again"):
+    says = r"plan\.safetensors cannot be read .*; name another folder, or delete .* and search again"
+    with pytest.raises(ShardError, match=says):
         read_plan(tmp_path, "abc")

@@ -28,11 +28,13 @@ PATIENCE_MS = 60_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marked, and last (on each worker): Playwright leaves an event loop running, under which nobody can start one."""
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in here:
+    """Marked, and their files last (on each worker): Playwright leaves an event loop running, under which nobody can
+    start one."""
+    driven = [item for item in items if "page" in getattr(item, "fixturenames", ())]
+    for item in driven:
         item.add_marker(pytest.mark.browser)
-    items.sort(key=here.__contains__)
+    files = {item.path for item in driven}
+    items.sort(key=lambda item: item.path in files)
 
 
 @pytest.fixture(scope="session")

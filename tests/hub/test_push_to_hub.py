@@ -75,7 +75,8 @@ def test_a_run_pushes_its_model_and_how_it_was_trained(hub, start):
 
 def test_the_minutes_of_a_resumed_run_add_up(start, monkeypatch):
     run = start(total_kimg=0.004)
-    write_json(run / "model" / "training.json", {"minutes": 12.5})
+    file = run / "model" / "training.json"
+    write_json(file, json.loads(file.read_text()) | {"minutes": 12.5})
     start(total_kimg=0.008)
     assert 12.5 <= json.loads((run / "model" / "training.json").read_text())["minutes"] < 14
     start(total_kimg=0.004, resume="none")

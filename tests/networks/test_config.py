@@ -14,7 +14,8 @@ GOOD = {"resolution": 16, "num_classes": 2, "channels": [8, 8, 8], "trunk_channe
 def test_every_preset_is_a_valid_configuration(resolution):
     config = ModelConfig.preset(resolution, 3)
     assert (config.resolution, config.num_classes) == (resolution, 3)
-    assert config.latent_dim == config.w_dim + 3
+    assert config.places == 8
+    assert config.latent_dim == config.w_dim + 8 * 64 + 3
 
 
 def test_the_256_px_preset_has_the_published_number_of_coordinates():

@@ -161,8 +161,8 @@ class Options:
     classifier_weights: str | None = None
     classifier_arguments: dict[str, Any] | None = None
     class_names: list[str] | str | None = None
-    number_class_names: bool = False
     classifier_resolution: int | None = None
+    number_class_names: bool = False
     classifier_crop: float | None = None
     classifier_interpolation: Interpolation | None = None
     classifier_colours: Colours | None = None

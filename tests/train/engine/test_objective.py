@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from train.engine.kind import Kind
-from train.engine.objective import Term, closeness, kl_weight, reconstruction, total
+from train.engine.objective import Term, closeness, kl_weight, perceptual, total
 from train.options.training import Options
 
 
@@ -18,18 +18,23 @@ def test_terms_are_added_by_their_weights():
     assert (a.grad.item(), b.grad.item()) == (2.0, 0.5)
 
 
-def test_a_picture_is_compared_as_it_was_drawn_and_as_it_is_shown():
-    """What is brighter than white has lost something, and yet a network is never shown it."""
-    x, fake = torch.ones(1, 3, 2, 2), torch.full((1, 3, 2, 2), 1.5)
-    pixel, look = reconstruction(x, fake, fake.clamp(-1, 1), lambda picture: [picture])
-    assert pixel.item() == 0.5
-    assert look.item() == 0
+def test_what_is_lost_is_told_for_each_picture_and_pulls_at_the_drawn_one_alone():
+    x, fake = (torch.tensor(value).view(2, 1, 1, 1).requires_grad_() for value in ([1.0, 1.0], [1.0, 0.5]))
+    lost = perceptual(x, fake, lambda picture: [1 * picture])
+    assert lost.tolist() == [0.0, 0.25]
+    lost.sum().backward()
+    assert fake.grad.flatten().tolist() == [0.0, -1.0]
+    assert x.grad is None
 
 
-@pytest.mark.parametrize(("swap", "mixed", "expected"), [(False, False, 1.0), (True, False, 0.3), (False, True, 0.0)])
-def test_a_picture_that_was_asked_to_differ_has_to_be_less_alike(swap, mixed, expected):
+@pytest.mark.parametrize(
+    ("asked", "expected"), [({}, 1.0), ({"swap"}, 0.3), ({"mixed"}, 0.0), ({"moved"}, 0.0), ({"swap", "moved"}, 0.0)]
+)
+def test_a_picture_that_was_asked_to_differ_has_to_be_less_alike(asked, expected):
     o = Options("d", "o", "c", swap_closeness=0.3)
-    assert closeness(o, Kind(joint=True, random=False, swap=swap, mixed=mixed)) == expected
+    kind = Kind(True, True, False, **{name: name in asked for name in ("swap", "mixed", "moved")})
+    assert closeness(o, kind) == expected
+    assert kind.own == (not asked)
 
 
 def test_the_classification_loss_grows_to_its_weight():
