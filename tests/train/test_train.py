@@ -225,6 +225,7 @@ def module(tmp_path, monkeypatch) -> Iterator[str]:
 def test_with_a_classifier_that_no_model_can_hold_the_whole_way_is_open(start, module, pictures, tmp_path, capsys):
     """Train, resume, search, measure: the same one is given again, and without it nothing is done."""
     said = {"class_names": "plain,spotted", "classifier_resolution": 16, "classifier_outputs": "probabilities"}
+    said["places"] = 0  # with which these few steps leave pictures of both classes
     judge = tmp_path / "judge"
     save_classifier(tiny_classifier(), judge)
     run = start(classifier=module, judge=judge, data=pictures / "plain", **said)
@@ -399,13 +400,15 @@ def test_what_has_changed_since_the_checkpoint_is_said(start, capsys):
 
 
 def test_a_run_ends_with_the_numbers_that_evaluate_would_write(start, pictures, tmp_path, monkeypatch):
-    """And with them in the tracker, where there is one."""
+    """But for those of a stranger, whom only `evaluate.py` makes; and with them in the tracker, where there is one."""
     monkeypatch.chdir(tmp_path)
     run = start(report_to="tensorboard")
     measured = json.loads((run / "metrics.json").read_text())
     assert measured["n"] == len(load_pictures(pictures, 32, "val"))
     evaluate.main(["--model", str(run / "model"), "--data", str(pictures), "--split", "val", "--output", "again.json"])
-    assert json.loads(Path("again.json").read_text()) == measured
+    again = json.loads(Path("again.json").read_text())
+    assert {k: v for k, v in again.items() if not k.startswith("stranger_")} == measured
+    assert again.keys() - measured.keys() == {"stranger_accuracy", "stranger_agreement"}
     assert list(run.glob("stylex/events*"))
 
 

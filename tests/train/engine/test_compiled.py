@@ -57,7 +57,8 @@ def assert_compiled_trains_alike(make_trainer, x, backend: str, steps: int, **op
 
 
 def test_traced_networks_have_the_same_gradients_and_are_traced_once_for_each_kind_of_step(make_trainer, x):
-    trainer = assert_compiled_trains_alike(make_trainer, x, "aot_eager", CYCLE)
+    # Of this seed no gradient is a small rest of large terms, which another order of sums would change.
+    trainer = assert_compiled_trains_alike(make_trainer, x, "aot_eager", CYCLE, seed=3)
     trainer.step_number = 0
     with torch.compiler.set_stance("fail_on_recompile"):
         for _ in range(CYCLE):
