@@ -27,10 +27,11 @@ START_S = 300
 PATIENCE_MS = 60_000
 
 
+@pytest.hookimpl(trylast=True)  # pytest itself brings together what shares a fixture of the session
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marked, and their files last (on each worker): Playwright leaves an event loop running, under which nobody can
     start one."""
-    driven = [item for item in items if "page" in getattr(item, "fixturenames", ())]
+    driven = [item for item in items if "playwright" in getattr(item, "fixturenames", ())]
     for item in driven:
         item.add_marker(pytest.mark.browser)
     files = {item.path for item in driven}
