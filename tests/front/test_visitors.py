@@ -21,9 +21,14 @@ SLOW_S = 120
 
 
 @pytest.fixture(scope="module")
-def built(tiny_model, tmp_path_factory) -> Iterator[gr.Blocks]:
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def built(tiny_model, cache) -> Iterator[gr.Blocks]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GRADIO_TEMP_DIR", str(cache))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         blocks = app.build_app(Shelf([Wish("one", "one", exhibit=Exhibit("one", tiny_model, {}))]))
         blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **app.launch_options())
@@ -129,10 +134,9 @@ def test_nothing_is_fetched_from_an_address(api, address, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["../../evil.png", "a/../../b.png", "..", ".", "nul\0.png", "x" * 500 + ".png"])
-def test_an_upload_stays_in_its_folder_whatever_it_is_called(api, name, tmp_path_factory):
+def test_an_upload_stays_in_its_folder_whatever_it_is_called(api, name, cache):
     answer = api.post("/upload", files={"files": (name, saved(scene(), "PNG"))})
     assert answer.status_code in (200, 400, 500)
-    cache = next(iter(tmp_path_factory.getbasetemp().glob("cache*")))
     for path in answer.json() if answer.status_code == 200 else []:
         assert Path(path).resolve().is_relative_to(cache.resolve())
 
