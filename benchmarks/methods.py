@@ -10,7 +10,6 @@ model's, or one fitted on some pictures of the train part; distances are in feat
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.output import ready
 from stylex import StylEx, metrics
 from stylex.attfind.effects import effect_table, subset, top_moves, towards
 from stylex.classifiers.stranger import SIDE
@@ -32,6 +32,8 @@ from stylex.methods.eigenfind import affine_weight, eigen_directions, find_direc
 from stylex.methods.records import MethodError
 from stylex.neighbours import DRAWN, PROB, coordinate_moves, counterfactuals, direction_edits, stats_of, within
 from stylex.networks.eye import EfficientNetLite1, EfficientNetLite2
+from stylex.storage.files import ModelError
+from stylex.storage.outputs import put_json
 from stylex.stylespace import move_together
 from train.data.pictures import load_pictures, to_float
 from train.measure.judges import fit_stranger
@@ -136,8 +138,9 @@ def measure(
     stranger: Callable[[Tensor], Tensor] | None,
     eye: Callable[[Tensor], Tensor] | None,
     batch_size: int,
+    only: str = "",
 ) -> list[dict[str, Any]]:
-    """A row of numbers for each method, over pictures x [N, 3, R, R]."""
+    """A row of numbers for each method whose name has `only` in it, over pictures x [N, 3, R, R]."""
     latent = torch.cat([model.encode(part) for part in x.split(batch_size)])
     s = torch.cat([model.styles(part) for part in latent.split(batch_size)])
     before = torch.cat([model.synthesize(part) for part in s.split(batch_size)])
@@ -146,7 +149,7 @@ def measure(
     strange = ask(stranger, before, batch_size)
     seen = ask(eye, before, batch_size)
     rows = []
-    for name, method in methods_of(model).items():
+    for name, method in ((n, m) for n, m in methods_of(model).items() if only.lower() in n.lower()):
         start, cpu, passes = time.perf_counter(), time.process_time(), 0.0
         moved, found = s.clone(), {}
         try:
@@ -157,7 +160,7 @@ def measure(
                     moved[part], passes = result.s, passes + result.passes
                     for key, values in result.found.items():
                         found.setdefault(key, []).extend(values)
-        except MethodError as error:
+        except (MethodError, ModelError) as error:
             rows.append({"name": name, "note": str(error)})
             continue
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -176,6 +179,8 @@ def measure(
             "coordinates": float(changed.median()),
             "changed_share": round(float(metrics.changed_share(before, after).mean()), 4),
             "cout": round(float(cout.mean()), 4),
+            "flips_interval": interval(flips),
+            "total_seconds": round(seconds, 1),
             "seconds": round(seconds / len(x), 4),
             "cpu_seconds": round(cpu / len(x), 4),
             "passes": round(passes / len(x), 1),
@@ -184,7 +189,9 @@ def measure(
             open_ = strange.argmax(dim=1) != target  # where the stranger does not see the target already
             after_ = ask(stranger, after, batch_size)
             assert after_ is not None
-            row["stranger_flips"] = share((after_.argmax(dim=1) == target)[open_]) if open_.any() else None
+            if open_.any():
+                follows = (after_.argmax(dim=1) == target)[open_]
+                row |= {"stranger_flips": share(follows), "stranger_flips_interval": interval(follows)}
         if seen is not None:
             after_ = ask(eye, after, batch_size)
             assert after_ is not None
@@ -203,6 +210,11 @@ def share(hits: Tensor) -> float:
     return round(float(hits.float().mean()), 4)
 
 
+def interval(hits: Tensor) -> list[float]:
+    """Where the share lies with a confidence of 95 %."""
+    return [round(end, 4) for end in metrics.wilson(float(hits.float().mean()), len(hits))]
+
+
 COLUMNS = {
     "flips": "flips",
     "stranger_flips": "by the stranger",
@@ -210,7 +222,7 @@ COLUMNS = {
     "changed_share": "pixels changed",
     "cout": "COUT",
     "distance": "distance",
-    "cpu_seconds": "CPU seconds",
+    "seconds": "seconds",
     "passes": "passes",
 }
 
@@ -219,7 +231,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a table of a document."""
     lines = ["| method | " + " | ".join(COLUMNS.values()) + " |", "| --- " * (len(COLUMNS) + 1) + "|"]
     for row in rows:
-        cells = [row["name"], *(format(row.get(key, "–"), "") for key in COLUMNS)]
+        cells = [row["name"]]
+        for key in COLUMNS:
+            low, high = row.get(f"{key}_interval", (None, None))
+            cells.append(f"{row.get(key, '–')}" + ("" if low is None else f" ({low:.2f} to {high:.2f})"))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -236,8 +251,10 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         help="how many a stranger learns from where the model has none; 0 for no stranger and no distance",
     )
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--json", help="file for the numbers")
+    parser.add_argument("--only", default="", help="methods with this in their name, such as EigenFind")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
     o = parser.parse_args(args)
+    ready(parser, o.json)
     model = StylEx.from_pretrained(o.model)
     held_out = load_pictures(o.data, model.resolution, "val", model.class_names)
     rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[: o.pictures]
@@ -254,14 +271,16 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
             return layer(eyes.embed(pictures))
 
     x = to_float(held_out.x[rows])
-    found = measure(model, x, stranger, eye, o.batch_size)
+    found = measure(model, x, stranger, eye, o.batch_size, o.only)
+    if not found:
+        parser.error(f"no method has {o.only!r} in its name; leave --only out to see them all")
     numbers: dict[str, Any] = {"n": len(x), "prob": PROB, "threads": torch.get_num_threads(), "methods": found}
     if stranger is not None and held_out.labels is not None:
         said = ask(stranger, x, o.batch_size)
         assert said is not None
         numbers["stranger_accuracy"] = share(said.argmax(dim=1) == held_out.labels[rows])
-    if o.json:
-        Path(o.json).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    if o.json is not None:
+        put_json(o.json, numbers, option="--json")
     print(table(found))
     return numbers
 

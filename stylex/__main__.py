@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
 from .classifiers.adopt import adopt
-from .classifiers.classifier import Outputs
+from .classifiers.config import Outputs
+from .classifiers.reading import Colours, Interpolation
+from .compare import FILES as COMPARED
 from .compare import compare
 from .explain import resolve_target
 from .explanation import Method, Strategy, files_of, from_before
 from .methods.perturbation import DILATION, L1, POWER, STEPS, perturb
+from .methods.perturbation import FILES as PERTURBED
 from .model import StylEx
 from .neighbours import PROB, SPACES
 from .pictures.fonts import MISSING, undrawable
@@ -74,6 +78,14 @@ def parser() -> argparse.ArgumentParser:
     perturbed.add_argument("--class-names", help="names with commas between them, or a file with one in each line")
     perturbed.add_argument("--classifier-resolution", type=int, help="side of the pictures that it reads")
     perturbed.add_argument("--classifier-outputs", choices=get_args(Outputs), help="what it returns")
+    perturbed.add_argument("--classifier-groups", help="classes made of outputs, such as cat=281-285,dog=151-268")
+    perturbed.add_argument("--classifier-mean", type=_numbers, help="of the channels, with commas between them")
+    perturbed.add_argument("--classifier-std", type=_numbers, help="the same")
+    perturbed.add_argument("--classifier-colours", choices=get_args(Colours), help="order in which it reads channels")
+    perturbed.add_argument("--classifier-interpolation", choices=get_args(Interpolation), help="to its size")
+    perturbed.add_argument("--classifier-crop", type=float, help="share of the sides that it reads, in the middle")
+    perturbed.add_argument("--classifier-arguments", type=_object, help='of an architecture: {"aux_logits": false}')
+    perturbed.add_argument("--number-class-names", action="store_true", help="names that occur twice get a number")
     perturbed.add_argument("--target", help="the class to take away; the picture's own if left out")
     perturbed.add_argument("--resolution", type=int, help="side of the picture; the classifier's if left out")
     perturbed.add_argument("--steps", type=int, default=STEPS, help="default %(default)s")
@@ -87,6 +99,19 @@ def parser() -> argparse.ArgumentParser:
     perturbed.add_argument("--seed", type=int, default=0, help="default %(default)s")
     _output(perturbed)
     return p
+
+
+def _numbers(text: str) -> list[float]:
+    """0.5,0.5,0.5"""
+    return [float(number) for number in text.split(",")]
+
+
+def _object(text: str) -> dict[str, Any]:
+    """JSON of an object."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value
 
 
 def _of_model(command: argparse.ArgumentParser) -> None:
@@ -103,8 +128,8 @@ def _output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--output",
         default="out",
-        help="folder for pictures and numbers (default %(default)s); what lies there is left alone, but for an earlier "
-        "explanation, which is written over",
+        help="folder for pictures and numbers (default %(default)s); what lies there is left alone, but for what "
+        "this command wrote earlier, which is written over",
     )
 
 
@@ -144,6 +169,7 @@ def _explain(o: argparse.Namespace) -> int:
 
 
 def _compare(o: argparse.Namespace) -> int:
+    claim(Path(o.output), COMPARED, spare=[o.image])
     found = compare(_load(o), o.image, target=o.target)
     folder = found.save(o.output)
     e = found.explanation
@@ -165,12 +191,21 @@ def _compare(o: argparse.Namespace) -> int:
 
 
 def _perturb(o: argparse.Namespace) -> int:
+    claim(Path(o.output), PERTURBED, spare=[o.image])
     classifier = adopt(
         o.classifier,
         weights=o.classifier_weights,
         class_names=o.class_names,
         resolution=o.classifier_resolution,
+        mean=o.classifier_mean,
+        std=o.classifier_std,
         outputs=o.classifier_outputs,
+        arguments=o.classifier_arguments,
+        colours=o.classifier_colours,
+        interpolation=o.classifier_interpolation,
+        crop=o.classifier_crop,
+        number_names=o.number_class_names,
+        groups=o.classifier_groups,
     )
     if o.resolution is not None and o.resolution < 8:
         raise ValueError(f"resolution is {o.resolution}; use 8 or more")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,8 +32,11 @@ from .neighbours import (
 from .pictures.images import ImageSource, load_image
 from .pictures.render import change_map, grid, probability
 from .storage.files import write_json
+from .storage.outputs import filling
 from .stylespace import move_together
 
+# What `Comparison.save` writes.
+FILES = ("compare.png", "maps.png", "compare.json")
 # Attributes that move together in a row of a method that ranks coordinates.
 TOGETHER = 10
 ROWS = (
@@ -80,18 +84,24 @@ class Comparison:
     overlaps: dict[str, float]
 
     def save(self, folder: str | Path) -> Path:
-        """Write compare.png, maps.png if there are maps, and compare.json."""
+        """Write compare.png, maps.png if there are maps, and compare.json.
+
+        Files of an earlier comparison that are as it left them are written over.
+
+        Raises:
+            OutputError: if the folder cannot be written, or holds another file of one of these names, which stays.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.sheet().save(folder / "compare.png")
-        if self.maps:
-            self.map_sheet().save(folder / "maps.png")
         e = self.explanation
         head = {"predicted": e.predicted, "target": e.target, "reconstruction_probs": e.reconstruction_probs}
         rows = [row.to_dict() for row in self.rows]
-        write_json(
-            folder / "compare.json", {**head, "warnings": e.warnings, "methods": rows, "overlaps": self.overlaps}
-        )
+        with filling(folder, replaces=r"maps\.png", option="folder", spare=[e.path]) as aside:
+            self.sheet().save(aside / "compare.png")
+            if self.maps:
+                self.map_sheet().save(aside / "maps.png")
+            write_json(
+                aside / "compare.json", {**head, "warnings": e.warnings, "methods": rows, "overlaps": self.overlaps}
+            )
         return folder
 
     def sheet(self) -> Image.Image:
@@ -130,8 +140,9 @@ def compare(
         ImageError, ValueError, ModelError: as `StylEx.explain`.
     """
     stats_of(model)
-    image = load_image(image)
-    seen = look(model, image, target)
+    path = Path(image) if isinstance(image, (str, os.PathLike)) else None
+    image = load_image(image)  # once, and not for each map again
+    seen = replace(look(model, image, target), path=path)
     rows = []
     for name in ROWS:
         start = time.perf_counter()

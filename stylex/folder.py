@@ -15,7 +15,7 @@ from .attfind.screening import Certificate
 from .classifiers.adopt import Network, is_reference, load_reference, save_reference
 from .classifiers.classifier import load_classifier, save_classifier
 from .classifiers.stranger import Stranger
-from .methods.domain import Domain, read_domain
+from .methods.domain import Domain, file_of, read_domain
 from .networks.config import ConfigError, ModelConfig
 from .storage.files import (
     ModelError,
@@ -132,6 +132,7 @@ def write_model(
         OutputError: see `claim_model`.
     """
     claim_model(folder, card=card)
+    claim(folder, [file_of(domain.name) for domain in domains], option="folder")
     for name, part in parts.items():
         if name == "classifier" and not part.portable:
             save_reference(part, folder / name)

@@ -19,6 +19,7 @@ from PIL import Image
 from stylex import StylEx
 from stylex.__main__ import main
 from stylex.classifiers.classifier import wrap
+from stylex.storage.outputs import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -260,7 +261,7 @@ def test_compare_writes_its_sheets(model_folder, picture, tmp_path, capsys):
     assert main(["compare", str(picture), "--model", str(model_folder), "--target", "spotted", "--output", out]) == 0
     said = capsys.readouterr().out
     assert "EigenFind" in said
-    assert (tmp_path / "out" / "compare.png").is_file()
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"compare.png", "maps.png", "compare.json", MANIFEST}
 
 
 def test_perturb_needs_a_classifier_and_no_generator(classifier_folder, picture, tmp_path, capsys):
@@ -268,8 +269,35 @@ def test_perturb_needs_a_classifier_and_no_generator(classifier_folder, picture,
     assert main([*given, "--steps", "5"]) == 0
     said = capsys.readouterr().out
     assert re.search(r"centre at \d+% from the left, \d+% from the top", said)
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"perturbation.png", "loss.png", "perturbation.json"}
+    written = {"perturbation.png", "loss.png", "perturbation.json", MANIFEST}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == written
     assert main([*given, "--target", "mouldy"]) == 1
     assert capsys.readouterr().err == "error: there is no class 'mouldy'; this classifier knows plain, spotted\n"
     assert main([*given, "--steps", "0"]) == 1
     assert "steps 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "name"), [("compare", "compare.png"), ("perturb", "perturbation.png")])
+def test_they_write_over_what_they_wrote_and_over_nothing_of_a_person_s(
+    command, name, model_folder, classifier_folder, picture, tmp_path, capsys, monkeypatch
+):
+    asked = ["--model", str(model_folder)] if command == "compare" else ["--classifier", str(classifier_folder)]
+    given = [command, *asked, "--output", str(tmp_path / "out")]
+    more = ["--steps", "2"] if command == "perturb" else []
+    for _ in range(2):
+        assert main([*given, str(picture), *more]) == 0
+    capsys.readouterr()
+    file = tmp_path / "out" / name
+    monkeypatch.setattr(StylEx, "from_pretrained", None)  # what follows is said before anything is read
+    monkeypatch.setattr("stylex.__main__.adopt", None)
+    assert main([*given, str(file)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {file} is read for this, and would be written over; choose another --output\n"
+    )
+    file.write_bytes(picture.read_bytes())
+    assert main([*given, str(picture)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {file} was not written by stylex, or was edited since, and would be lost; move it away, or choose "
+        "another --output\n"
+    )
+    assert file.read_bytes() == picture.read_bytes()

@@ -18,6 +18,7 @@ from stylex.networks.config import ModelConfig
 from stylex.networks.encoder import Encoder
 from stylex.networks.generator import Generator, Mapping
 from stylex.pictures.images import to_tensor
+from stylex.storage.outputs import MANIFEST
 from stylex.stylespace import StyleStats
 
 
@@ -188,7 +189,7 @@ def test_compare_has_a_row_for_each_method_and_the_maps_beside_them(tiny_model, 
     folder = found.save(tmp_path)
     told = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in told["methods"]] == list(ROWS)
-    assert {p.name for p in folder.iterdir()} == {"compare.png", "maps.png", "compare.json"}
+    assert {p.name for p in folder.iterdir()} == {"compare.png", "maps.png", "compare.json", MANIFEST}
 
 
 def test_a_method_that_cannot_answer_has_a_row_that_says_why(tiny_model, leaf, tmp_path):

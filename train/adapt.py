@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,23 +29,37 @@ from tqdm import tqdm
 
 from stylex import Discriminator, ModelError, StylEx, losses
 from stylex.attfind.effects import Attribute
-from stylex.methods.domain import Adapter, Domain, Mode, check_name
+from stylex.folder import claim_model
+from stylex.methods.domain import Adapter, Domain, Mode, check_name, file_of
 from stylex.methods.records import MethodError
+from stylex.networks.discriminator import ProjectedDiscriminator
 from stylex.networks.eye import EfficientNetLite0
 from stylex.networks.generator import Generator
 from stylex.pictures.images import list_images, to_pil, to_tensor
 from stylex.pictures.render import grid
+from stylex.storage.files import fingerprint
+from stylex.storage.outputs import claim, filling
 from stylex.stylespace import move
-from train.engine.augment import jitter, zoom
+from train.data.pictures import load_pictures, to_float
+from train.engine.adversarial import Adversary, OwnNetwork, SharedEye, r1
+from train.engine.clip import APART, Clip, apart, direction
 from train.engine.device import device
 from train.options.command import check_numbers, parse
 
 # Published rates: of one change of s (JoJoGAN's recipe), and of the two that train against a discriminator.
 RATES: dict[str, float] = {"stylespace": 0.05, "affine+": 0.02, "affinelight+": 0.02}
 R1_WEIGHT, R1_EVERY = 5.0, 4
+# The discriminator's rate; of one that looks through a trained eye, a part of it, as in training.
+DISCRIMINATOR_RATE, PROJECTED_MUL = 0.002, 0.25
+CHANGED = 0.8  # share of its pictures that are changed in each way: the references are few
+OLD = 256  # pictures of the old look, where they are given
 KEPT = (1.0, 0.5, 0.2, 0.1, 0.05)
 AMOUNTS = (0.0, 0.5, 1.0)
 ASKED = 16
+
+
+# (count, seed) -> latents [count, L] of pictures of the old look.
+Draw = Callable[[int, int], Tensor]
 
 
 @dataclass
@@ -65,7 +79,12 @@ class Options:
         eye_weight: stylespace: of what a trained eye sees of them.
         look_weight: stylespace: of the colours and textures of random pictures beside the references'.
         keep_weight: stylespace: of where random pictures have light and dark, which is to stay.
+        clip: stylespace: a folder of transformers' CLIP, or its name on the Hub, if you have one; random pictures then
+            also change as CLIP says that the references differ from the old look. Needs transformers.
+        clip_weight: of that.
+        pictures: pictures of the old look, see train/train.py, for a model that draws no random ones.
         seed: of everything.
+        classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
 
     model: str
@@ -80,27 +99,53 @@ class Options:
     eye_weight: float = 1.0
     look_weight: float = 3.0
     keep_weight: float = 1.0
+    clip: str | None = None
+    clip_weight: float = 1.0
+    pictures: str | None = None
     seed: int = 0
+    classifier: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_numbers(self, ("steps", "batch_size"), lambda value: value >= 1, "use 1 or more", MethodError)
-        weights = ("l1_weight", "eye_weight", "look_weight", "keep_weight")
+        weights = ("l1_weight", "eye_weight", "look_weight", "keep_weight", "clip_weight")
         check_numbers(self, weights, lambda value: 0 <= value < math.inf, "use 0 or more", MethodError)
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise MethodError(f"learning_rate is {self.learning_rate}; use a number above 0")
+        if self.clip is not None and self.mode != "stylespace":
+            raise MethodError(f"clip is a loss of stylespace, not of {self.mode}; leave it out")
 
 
-def read_references(data: str, resolution: int) -> Tensor:
+def read_references(data: str, resolution: int, mode: Mode = "stylespace") -> Tensor:
     """The pictures of the new look, [R, 3, H, W].
 
     Raises:
-        MethodError: if there is none.
+        MethodError: if there is none, or one where the mode needs two.
     """
     found = list_images(data) if Path(data).is_dir() else [Path(data)]
     if not found:
         raise MethodError(f"{data} has no picture of the new look; put one to a few into it")
+    if len(found) == 1 and mode != "stylespace":
+        raise MethodError(
+            f"{data} is one picture, and a discriminator that {mode} trains against would know it by heart; give two "
+            "or more, or use stylespace"
+        )
     return to_tensor(found, resolution)
+
+
+def check_generator(model: StylEx, folder: Path) -> None:
+    """Refuse to put a look of one generator beside another.
+
+    Raises:
+        MethodError: if the model in `folder` has other weights.
+    """
+    there = Generator.from_pretrained(folder, subfolder="generator")
+    ours, theirs = fingerprint([model.generator]), fingerprint([there])
+    if ours != theirs:
+        raise MethodError(
+            f"{folder} holds a model with the generator {theirs}, and the look would be of the generator {ours}; "
+            "choose another --output"
+        )
 
 
 def adapted(generator: Generator, adapter: Adapter, latent: Tensor) -> Tensor:
@@ -115,16 +160,39 @@ def adapted(generator: Generator, adapter: Adapter, latent: Tensor) -> Tensor:
     return functional_call(generator, changed, (latent,), {"noise": "const"}).clamp(-1, 1)
 
 
-def random_latents(model: StylEx, count: int, seed: int) -> Tensor:
-    """Latents [count, L] of random pictures of random classes."""
+def drawer(model: StylEx, pictures: str | None = None) -> Draw:
+    """Latents [count, L] of pictures of the old look, from (count, seed): random ones of random classes, or, of a model
+    that draws none, those of given pictures.
+
+    Raises:
+        ModelError: if the model draws none and none are given.
+    """
+    classes = model.config.num_classes
+    if pictures is not None:
+        own = load_pictures(pictures, model.resolution, "train", model.class_names)
+        rows = torch.randperm(len(own), generator=torch.Generator().manual_seed(0))[:OLD]
+        x = to_float(own.x[rows]).to(model.device)
+        known = torch.cat([model.encode(part) for part in x.split(16)])
+        return lambda count, seed: known[torch.randint(len(known), (count,), generator=_rule(seed))]
     if model.mapping is None:
-        raise ModelError("this model has no mapping network, so it cannot draw random pictures to adapt")
-    rule = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, model.config.z_dim, generator=rule).to(model.device)
-    classes = torch.randint(model.config.num_classes, (count,), generator=rule)
-    probs = F.one_hot(classes, model.config.num_classes).float().to(model.device)
-    with torch.no_grad():
+        raise ModelError(
+            "this model has no mapping network, so it cannot draw random pictures; give some of its old look with "
+            "--pictures FOLDER"
+        )
+
+    @torch.no_grad()
+    def draw(count: int, seed: int) -> Tensor:
+        rule = _rule(seed)
+        z = torch.randn(count, model.config.z_dim, generator=rule).to(model.device)
+        probs = F.one_hot(torch.randint(classes, (count,), generator=rule), classes).float().to(model.device)
+        assert model.mapping is not None
         return torch.cat([model.mapping(z), probs], dim=1)
+
+    return draw
+
+
+def _rule(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def look_of(features: list[Tensor]) -> list[Tensor]:
@@ -132,13 +200,16 @@ def look_of(features: list[Tensor]) -> list[Tensor]:
     return [torch.cat([f.mean(dim=(2, 3)), f.std(dim=(2, 3))], dim=1) for f in features]
 
 
-def one_shot(model: StylEx, x: Tensor, adapter: Adapter, o: Options) -> Iterator[tuple[Tensor, dict[str, float]]]:
+def one_shot(
+    model: StylEx, x: Tensor, adapter: Adapter, draw: Draw, o: Options
+) -> Iterator[tuple[Tensor, dict[str, float]]]:
     """The loss of each step of `stylespace`.
 
     References are met by their own reconstruction, and random pictures take on their colours and textures, in the eye's
-    features and the discriminator's, while their light and dark stay in place.
+    features and the discriminator's, while their light and dark stay in place. Whoever has a CLIP can ask it, too.
     """
     eye = EfficientNetLite0().to(model.device)
+    clip = None if o.clip is None else Clip(o.clip).to(model.device)
     trunk = model.discriminator.trunk if isinstance(model.discriminator, Discriminator) else None
 
     def features(pictures: Tensor) -> list[Tensor]:
@@ -147,9 +218,12 @@ def one_shot(model: StylEx, x: Tensor, adapter: Adapter, o: Options) -> Iterator
     latent = model.encode(x)
     with torch.no_grad():
         seen, wanted = eye(x), [f.mean(dim=0) for f in look_of(features(x))]
+        if clip is not None:
+            old = torch.cat([clip(model.synthesize(model.styles(draw(16, 4 + n)))) for n in range(2)])
+            towards = clip(x).mean(dim=0) - old.mean(dim=0)
     for step in range(o.steps):
-        row = torch.randint(len(x), (1,), generator=torch.Generator().manual_seed(o.seed * 7919 + step))
-        drawn = random_latents(model, max(1, o.batch_size - 1), o.seed * 100_003 + step)
+        row = torch.randint(len(x), (1,), generator=_rule(o.seed * 7919 + step))
+        drawn = draw(max(1, o.batch_size - 1), o.seed * 100_003 + step)
         pictures = adapted(model.generator, adapter, torch.cat([latent[row], drawn]))
         own, others = pictures[:1], pictures[1:]
         with torch.no_grad():
@@ -163,6 +237,9 @@ def one_shot(model: StylEx, x: Tensor, adapter: Adapter, o: Options) -> Iterator
             ).mean(),
             "keep": o.keep_weight * (standard(others) - standard(before)).abs().mean(),
         }
+        if clip is not None:
+            was, now = clip(before), clip(others)
+            parts["clip"] = o.clip_weight * (direction(was, now, towards) + APART * apart(was, now))
         yield torch.stack(list(parts.values())).sum(), {k: float(v.detach()) for k, v in parts.items()}
 
 
@@ -172,40 +249,44 @@ def standard(x: Tensor) -> Tensor:
     return (grey - grey.mean(dim=(1, 2), keepdim=True)) / grey.std(dim=(1, 2), keepdim=True).clamp(min=1e-3)
 
 
-def few_shot(model: StylEx, x: Tensor, adapter: Adapter, o: Options) -> Iterator[tuple[Tensor, dict[str, float]]]:
+def few_shot(
+    model: StylEx, x: Tensor, adapter: Adapter, draw: Draw, o: Options
+) -> Iterator[tuple[Tensor, dict[str, float]]]:
     """The loss of each step of the two other modes: the game of the training, with the references as the real pictures
-    and a discriminator that goes on from where it was. Real and generated are moved, turned and recoloured alike."""
-    if not isinstance(model.discriminator, Discriminator):
+    and a discriminator that goes on from where it was. Real and generated are recoloured, moved and covered alike."""
+    if model.discriminator is None:
         raise ModelError(
             f"{o.mode} trains against the model's own discriminator, and this model has none; use stylespace"
         )
-    judge = copy.deepcopy(model.discriminator).requires_grad_(True)
-    optimiser = torch.optim.Adam(judge.parameters(), lr=0.002, betas=(0.0, 0.99))
+    judge = copy.deepcopy(model.discriminator).requires_grad_(True).train()
+    own = isinstance(judge, Discriminator)
+    adversary: Adversary = OwnNetwork(judge) if own else SharedEye(judge, _eye_of(model), measures=False)
+    rate = DISCRIMINATOR_RATE * (1 if own else PROJECTED_MUL)
+    optimiser = torch.optim.Adam(judge.parameters(), lr=rate, betas=(0.0, 0.99))
     probs = model.classify(x)
-
-    def view(pictures: Tensor) -> Tensor:
-        return jitter(zoom(pictures, 0.15, 8.0, 0.08), 0.1, 0.1, 0.1, 0.0)
-
     for step in range(o.steps):
-        rows = torch.randint(len(x), (o.batch_size,), generator=torch.Generator().manual_seed(o.seed * 7919 + step))
-        latent = random_latents(model, o.batch_size, o.seed * 100_003 + step)
+        rows = torch.randint(len(x), (o.batch_size,), generator=_rule(o.seed * 7919 + step))
+        latent = draw(o.batch_size, o.seed * 100_003 + step)
         fake = adapted(model.generator, adapter, latent)
-        fake_probs = latent[:, -model.config.num_classes :]
-        real = view(x[rows]).detach().requires_grad_(step % R1_EVERY == 0)
-        real_scores = judge(real, probs[rows])
-        loss = losses.discriminator_logistic(real_scores, judge(view(fake.detach()), fake_probs))
-        if step % R1_EVERY == 0:
-            loss = loss + R1_WEIGHT / 2 * R1_EVERY * losses.r1(real_scores, real)
+        asked = latent[:, -model.config.num_classes :]
+        adversary.look(x[rows], fake, CHANGED, 0.0)
+        loss = adversary.judge(probs[rows], asked).loss
+        if own and step % R1_EVERY == 0:
+            loss = loss + R1_WEIGHT / 2 * R1_EVERY * r1(judge, x[rows], probs[rows], CHANGED)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         judge.requires_grad_(False)
-        game = losses.generator_nonsaturating(judge(view(fake), fake_probs))
+        game = adversary.persuade(asked)
         yield game, {"discriminator": float(loss.detach()), "generator": float(game.detach())}
         judge.requires_grad_(True)
 
 
-def learn(model: StylEx, x: Tensor, o: Options) -> tuple[Domain, list[dict[str, float]]]:
+def _eye_of(model: StylEx) -> EfficientNetLite0:
+    return EfficientNetLite0(ProjectedDiscriminator.SIDE).to(model.device)
+
+
+def learn(model: StylEx, x: Tensor, draw: Draw, o: Options) -> tuple[Domain, list[dict[str, float]]]:
     """The look of references x [R, 3, H, W], and the losses on the way."""
     torch.manual_seed(o.seed)
     adapter = Adapter(model.generator, o.mode, seed=o.seed).to(model.device)
@@ -213,7 +294,7 @@ def learn(model: StylEx, x: Tensor, o: Options) -> tuple[Domain, list[dict[str, 
     optimiser = torch.optim.Adam(adapter.parameters(), lr=rate, betas=(0.9 if o.mode == "stylespace" else 0.0, 0.999))
     told = []
     game = one_shot if o.mode == "stylespace" else few_shot
-    for loss, parts in tqdm(game(model, x, adapter, o), total=o.steps, desc=o.name):
+    for loss, parts in tqdm(game(model, x, adapter, draw, o), total=o.steps, desc=o.name):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -223,16 +304,16 @@ def learn(model: StylEx, x: Tensor, o: Options) -> tuple[Domain, list[dict[str, 
 
 
 @torch.no_grad()
-def still_deciding(model: StylEx, domain: Domain, count: int = ASKED, shown: int = 10) -> list[dict[str, Any]]:
+def still_deciding(model: StylEx, domain: Domain, draw: Draw, shown: int = 10) -> list[dict[str, Any]]:
     """The mean effect of each class-level attribute on the target's logit, in the old look and in the new one.
 
-    On random pictures that were drawn as another class; what the classifier still looks at keeps its effect.
+    On pictures of the old look that are of another class; what the classifier still looks at keeps its effect.
     """
     if model.stats is None or not model.attributes:
         return []
     after = copy.copy(model)
     after.generator = domain.apply(model.generator)
-    latents = random_latents(model, count, seed=1)
+    latents = draw(ASKED, 1)
     drawn_as = latents[:, -model.config.num_classes :].argmax(dim=1)
 
     def effect(of: StylEx, a: Attribute) -> float:
@@ -256,14 +337,14 @@ def still_deciding(model: StylEx, domain: Domain, count: int = ASKED, shown: int
 
 
 @torch.no_grad()
-def left_after_pruning(model: StylEx, domain: Domain) -> list[dict[str, float]]:
+def left_after_pruning(model: StylEx, domain: Domain, draw: Draw) -> list[dict[str, float]]:
     """How much of the look is left when only the largest changes are kept.
 
     1 - the distance to the whole look as a share of that look's distance from before, in pixels of random pictures.
     """
     if domain.mode != "stylespace":
         return []
-    s = model.styles(random_latents(model, ASKED, seed=2))
+    s = model.styles(draw(ASKED, 2))
     size = s.shape[1]
     before, whole = model.synthesize(s), model.synthesize(domain.edit(size).apply(s))
     far = float((whole - before).abs().mean())
@@ -275,9 +356,9 @@ def left_after_pruning(model: StylEx, domain: Domain) -> list[dict[str, float]]:
 
 
 @torch.no_grad()
-def sheet(model: StylEx, domain: Domain, x: Tensor, path: Path) -> None:
+def sheet(model: StylEx, domain: Domain, x: Tensor, draw: Draw, path: Path) -> None:
     """The references, and random pictures with none, half and all of the look."""
-    latents = random_latents(model, 6, seed=3)
+    latents = draw(6, 3)
     rows: list[list[Any]] = [[to_pil(picture) for picture in x[:6]]]
     for amount in AMOUNTS:
         generator = domain.apply(model.generator, amount)
@@ -287,18 +368,27 @@ def sheet(model: StylEx, domain: Domain, x: Tensor, path: Path) -> None:
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
     o = parse(Options, "Take a trained generator to a new look from one to a few pictures.", args)
-    model = StylEx.from_pretrained(o.model, device=device())
-    x = read_references(o.data, model.resolution).to(model.device)
     if o.output is None and not Path(o.model).is_dir():
         raise MethodError(f"{o.model} is a repository, so say where the look goes: --output FOLDER")
     folder = Path(o.output or o.model)
+    files = [Path(file_of(o.name)), Path(file_of(o.name)).with_suffix(".png")]
+    claim(folder, map(str, files), spare=[o.data])
+    model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
+    x = read_references(o.data, model.resolution, o.mode).to(model.device)
+    new = not (folder / "config.json").is_file()
+    if new:
+        claim_model(folder, "--output")
+    else:
+        check_generator(model, folder)
+    draw = drawer(model, o.pictures)
     start, cpu = time.perf_counter(), time.process_time()
-    domain, told = learn(model, x, o)
+    domain, told = learn(model, x, draw, o)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    if o.output is not None and not (folder / "config.json").is_file():
+    if new:
         model.save_pretrained(folder)
     path = domain.save(folder)
-    sheet(model, domain, x, path.with_suffix(".png"))
+    with filling(path.parent, spare=[o.data]) as aside:
+        sheet(model, domain, x, draw, aside / f"{o.name}.png")
     numbers = {
         "name": o.name,
         "mode": o.mode,
@@ -307,8 +397,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         "cpu_seconds": round(cpu, 1),
         "first_loss": told[0],
         "last_loss": told[-1],
-        "pruned": left_after_pruning(model, domain),
-        "attributes": still_deciding(model, domain),
+        "pruned": left_after_pruning(model, domain, draw),
+        "attributes": still_deciding(model, domain, draw),
     }
     print(json.dumps(numbers, indent=2))
     print(f"written to {path}")

@@ -31,11 +31,13 @@ from stylex.neighbours import PROB, Space, counterfactuals, stats_of
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import change_map, grid, probability, signed_bars
 from stylex.storage.files import write_json, write_text
+from stylex.storage.outputs import claim, filling
 from stylex.stylespace import Direction
 from train.data.pictures import Pictures, Split, load_pictures, to_float
 from train.engine.device import device
 from train.options.command import check_numbers, parse
 
+FILES = ("page.html", "mistakes.json")
 # Attributes of the model by which a change is described, and bars of one picture.
 WORDS, BARS = 10, 5
 
@@ -151,6 +153,8 @@ def html_picture(image: Image.Image, name: str) -> str:
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
     o = parse(Options, "Why was this wrong? The change that would have made each misclassified picture right.", args)
+    folder = Path(o.output)
+    claim(folder, FILES, spare=[o.labels])
     model = StylEx.from_pretrained(o.model, classifier=o.classifier, device=device())
     stats_of(model)
     pictures = load_pictures(o.data, model.resolution, o.split, model.class_names)
@@ -205,18 +209,16 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         f"<section><h2>Towards {escape(name)}</h2>{html_picture(chart, name)}</section>"
         for name, chart in charts.items()
     )
-    folder = Path(o.output)
     summary = (
         f"{len(asked.names)} of {len(pictures)} pictures; {int((arrived & moved).sum())} of {int(moved.sum())} changes "
         f"arrive at {o.prob:.0%}. Bars are mean changes, "
         + ("in shares of an attribute's range" if o.labels is None else "of the probes' log-odds")
     )
-    write_text(
-        folder / "page.html",
-        PAGE.format(heading=heading, summary=escape(summary), common=common, sections="\n".join(sections)),
-    )
+    page = PAGE.format(heading=heading, summary=escape(summary), common=common, sections="\n".join(sections))
     numbers = {"n": len(asked.names), "arrived": int((arrived & moved).sum()), "in_common": by_target, "pictures": told}
-    write_json(folder / "mistakes.json", numbers)
+    with filling(folder, spare=[o.labels]) as aside:
+        write_text(aside / "page.html", page)
+        write_json(aside / "mistakes.json", numbers)
     print(f"{summary}\nwritten to {folder / 'page.html'}")
     return numbers
 

@@ -80,6 +80,7 @@ def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
         interpolation=o.classifier_interpolation,
         crop=o.classifier_crop,
         number_names=o.number_class_names,
+        groups=o.classifier_groups,
     )
     if o.push_to_hub and not classifier.portable:
         raise ConfigError(f"{o.classifier}: {NOT_SHARED}")

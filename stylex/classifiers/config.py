@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -10,7 +11,8 @@ from unicodedata import normalize
 
 from .reading import Colours, Interpolation, Size
 
-MAX_INPUT, MAX_RESIZE = 1024, 2048
+MAX_INPUT, MAX_RESIZE, MAX_OUTPUTS = 1024, 2048, 2**16
+GROUP = re.compile(r"\d{1,5}(-\d{1,5})?(\+\d{1,5}(-\d{1,5})?)*")
 WRAPPED = "callable"  # where a library stands, for a network or function that nobody else can build
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # What a network returns: one logit for each class, of which softmax makes probabilities (of a single one, sigmoid); one
@@ -41,6 +43,9 @@ class ClassifierConfig:
         colours: "rgb", "bgr", or "grey": the luma, in one channel or in three equal ones.
         interpolation: how pictures are brought to its size.
         resize: height and width to which a picture is brought before its middle is cut out; None: all of it is read.
+        groups: which of the network's outputs each class stands for, as "281-285" or "1-3+7"; None: each output is a
+            class. An output of no group is left out.
+        network_outputs: of grouped outputs, how many the network has.
     """
 
     class_names: tuple[str, ...]
@@ -56,6 +61,8 @@ class ClassifierConfig:
     colours: Colours = "rgb"
     interpolation: Interpolation = "bilinear"
     resize: Size | None = None
+    groups: tuple[str, ...] | None = None
+    network_outputs: int | None = None
 
     def __post_init__(self) -> None:
         for key, kind in (("outputs", Outputs), ("colours", Colours), ("interpolation", Interpolation)):
@@ -104,6 +111,26 @@ class ClassifierConfig:
             raise ClassifierError(
                 f"single is {self.single!r} with {len(self.class_names)} classes; one output tells two classes apart"
             )
+        if isinstance(self.groups, list):
+            object.__setattr__(self, "groups", tuple(self.groups))
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        groups, count = self.groups, self.network_outputs
+        if groups is None and count is None:
+            return
+        if (
+            not isinstance(groups, tuple)
+            or len(groups) != len(self.class_names)
+            or not all(isinstance(text, str) and GROUP.fullmatch(text) for text in groups)
+            or type(count) is not int
+            or not 2 <= count <= MAX_OUTPUTS
+            or self.single
+        ):
+            raise ClassifierError(
+                f"groups is {groups!r} of {count!r} outputs; use a text such as 281-285 for each of the "
+                f"{len(self.class_names)} classes, and the number of outputs up to {MAX_OUTPUTS}"
+            )
 
     def __repr__(self) -> str:
         """Without what goes without saying: checkpoints know a classifier by this text, older ones too."""
@@ -133,12 +160,14 @@ class ClassifierConfig:
     @property
     def num_outputs(self) -> int:
         """Of the network that is built."""
-        return 1 if self.single else len(self.class_names)
+        return 1 if self.single else self.network_outputs or len(self.class_names)
 
 
 DEFAULTS = {field.name: field.default for field in fields(ClassifierConfig)}
 # What older versions did not know, with what they did.
-UNSAID = {name: DEFAULTS[name] for name in ("single", "colours", "interpolation", "resize")}
+UNSAID = {
+    name: DEFAULTS[name] for name in ("single", "colours", "interpolation", "resize", "groups", "network_outputs")
+}
 
 
 def checked_crop(share: float) -> float:

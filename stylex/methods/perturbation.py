@@ -20,8 +20,11 @@ from ..gradients import differentiable
 from ..pictures.images import to_pil
 from ..pictures.render import cross, curve, grid, heat_map, probability
 from ..storage.files import write_json
+from ..storage.outputs import filling
 from .records import NO_GRADIENT, Map, MethodError
 
+# What `Perturbed.save` writes.
+FILES = ("perturbation.png", "loss.png", "perturbation.json")
 BLOCKS, LAYERS, KERNEL = 3, 3, 3
 STEPS, RATE, L1 = 200, 0.01, 1.0
 POWER, DILATION, MARGIN = 6.0, 20 / 224, 0.1
@@ -95,10 +98,12 @@ class Perturbed:
         Args:
             class_name: of the class that was taken away.
             how: `power` and `dilation` of `map`.
+
+        Raises:
+            OutputError: if the folder cannot be written, or holds another file of one of these names, which stays.
         """
         heat = self.map(n, **how)
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         before, after = to_pil(x[n]), to_pil(self.x[n])
         where = heat_map(before, heat.values.cpu().numpy())
         where = cross(where.resize((4 * where.width, 4 * where.height)), *heat.centre, of=before.size)
@@ -108,10 +113,7 @@ class Perturbed:
             "where it had to change",
         ]
         cells = [picture.resize(where.size, Image.Resampling.BICUBIC) for picture in (before, after)]
-        grid([[*cells, where]], column_titles=titles).save(folder / "perturbation.png")
         losses = self.losses[:, n].tolist()
-        if len(losses) > 1:
-            curve(losses, "loss").save(folder / "loss.png")
         numbers = {
             "class": class_name,
             "prob_before": float(self.prob_before[n]),
@@ -120,7 +122,11 @@ class Perturbed:
             "losses": losses,
             "warning": self.warnings[n],
         }
-        write_json(folder / "perturbation.json", numbers)
+        with filling(folder, replaces=r"loss\.png", option="folder") as aside:
+            grid([[*cells, where]], column_titles=titles).save(aside / "perturbation.png")
+            if len(losses) > 1:
+                curve(losses, "loss").save(aside / "loss.png")
+            write_json(aside / "perturbation.json", numbers)
         return folder
 
     def map(self, n: int, power: float = POWER, dilation: float = DILATION) -> Map:

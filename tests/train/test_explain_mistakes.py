@@ -7,6 +7,7 @@ import json
 import pytest
 
 from stylex.methods.records import MethodError
+from stylex.storage.outputs import OutputError
 from train import explain_mistakes
 
 
@@ -54,3 +55,11 @@ def test_pictures_without_labels_are_not_wrong(run, pictures, tmp_path):
     with pytest.raises(MethodError, match="has no labels, so nothing is known to be wrong"):
         run("--data", str(flat))
     assert run("--data", str(flat), "--only", "all")["n"] == 3
+
+
+def test_a_page_of_a_person_s_is_not_written_over(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(explain_mistakes.StylEx, "from_pretrained", None)  # said before a model is read
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "page.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"page\.html was not written by stylex"):
+        run()

@@ -61,8 +61,9 @@ class Options:
         output: folder of the run: checkpoints, sheets, log.jsonl, and model/, the averaged networks. An earlier run
             there goes on; files of your own are left alone.
         classifier: the classifier to explain: a folder of train/train_classifier.py; torchvision:NAME or timm:NAME with
-            classifier_weights; timm:FOLDER or transformers:FOLDER; a TorchScript file; or package.module:function,
-            which returns a network. The last two are programs, and no model holds them. docs/data.md tells more.
+            classifier_weights; timm:FOLDER or transformers:FOLDER; wheel:NAME; a TorchScript file; or
+            package.module:function, which returns a network. The last two are programs, and no model holds them.
+            docs/data.md tells more.
         classifier_weights: file of an architecture's weights: safetensors, or a checkpoint with a state_dict in it.
         classifier_arguments: of an architecture, such as {"transform_input": true}.
         class_names: what the outputs of the classifier are called, in their order: a list, names with commas between
@@ -76,6 +77,8 @@ class Options:
             network of one channel, which is given grey pictures.
         classifier_std: the same.
         classifier_outputs: logits, probabilities, or sigmoid (logits of one sigmoid for each class).
+        classifier_groups: classes made of several outputs each, by number, range or name, such as
+            cat=281-285,dog=151-268 or cat=tabby+Persian cat,other=rest; what is in no group is left out.
         judge: folder of a second classifier for the reports; by default the sub-folder judge of the first.
         resolution: side of the generated pictures; one of the presets.
         channels: generator channels from 4x4 up, instead of the preset's.
@@ -169,6 +172,7 @@ class Options:
     classifier_mean: list[float] | None = None
     classifier_std: list[float] | None = None
     classifier_outputs: Outputs | None = None
+    classifier_groups: str | None = None
     judge: str | None = None
     resolution: int = 64
     channels: list[int] | None = None
