@@ -16,7 +16,7 @@ from .classifiers.reading import Colours, Interpolation
 from .compare import FILES as COMPARED
 from .compare import compare
 from .explain import resolve_target
-from .explanation import Method, Strategy, files_of, from_before
+from .explanation import AttributeEdit, Method, Strategy, files_of, from_before
 from .methods.perturbation import DILATION, L1, POWER, STEPS, perturb
 from .methods.perturbation import FILES as PERTURBED
 from .model import StylEx
@@ -156,9 +156,11 @@ def _explain(o: argparse.Namespace) -> int:
     print(f"towards {found.target}:")
     for n, a in enumerate(found.attributes, start=1):
         print(
-            f"  {n}. {a.title:<24} {probability(a.prob_before)} → {probability(a.prob_after)}   "
+            f"  {n}. {a.title:<36} {probability(a.prob_before)} → {probability(a.prob_after)}   "
             f"{a.changed_share:.0%} of the pixels change visibly   attribute-{n}.gif"
         )
+        if isinstance(a, AttributeEdit) and a.words:
+            print(f"     {a.coordinate}{f'   {a.doubt}' if a.doubt else ''}")
     if left := undrawable([found.predicted, found.target, *(a.title for a in found.attributes)]):
         print(
             f"warning: no font here can draw {', '.join(left)}; {MISSING} stands for it in the pictures, and the names "

@@ -21,7 +21,8 @@ from .gradients import differentiable
 from .methods.records import NO_GRADIENT, MethodError
 from .networks.config import ModelConfig
 from .networks.generator import Generator
-from .pictures.images import ImageSource, to_pil
+from .pictures.images import ImageSource, to_pil, to_tensor
+from .pictures.names import propose_alone
 from .pictures.render import probability
 from .storage.files import ModelError
 from .stylespace import Direction, StyleSpace, StyleStats, move_together
@@ -249,14 +250,16 @@ def attribute_edits(
     """Records of `moves`, from the styles before them, [M, S] or [1, S] for all, and after each, [M, S]."""
     numbers = shown(model, before, after, target)
     target_name = model.class_names[target]
-    given = {(a.index, a.direction): a.name for a in model.attributes if a.target == target_name}
+    known = {(a.index, a.direction): a for a in model.attributes if a.target == target_name}
     edits = []
     for (index, direction), row in zip(moves, numbers, strict=True):
         layer, channel = model.space.locate(index)
-        name = given.get((index, direction))
-        edits.append(
-            AttributeEdit(index=index, layer=layer, channel=channel, direction=direction, **{**row, "name": name})
-        )
+        of_many = known.get((index, direction))
+        name, proposal = (of_many.name, of_many.proposal) if of_many else (None, None)
+        if name is None and proposal is None:
+            proposal = propose_alone(*(to_tensor([row[key]], model.resolution) for key in ("before", "image")))
+        called = row | {"name": name, "proposal": proposal}
+        edits.append(AttributeEdit(index=index, layer=layer, channel=channel, direction=direction, **called))
     return edits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from . import metrics
 from .methods.records import Edit
+from .pictures.names import Proposal, told, words
 from .pictures.render import animate, captioned, change_map, flicker, grid, probability
 from .storage.files import write_json
 from .storage.outputs import filling, looks_ours
-from .stylespace import Direction
+from .stylespace import Direction, coordinate
 
 Strategy = Literal["independent", "subset", "list"]
 Method = Literal["attfind", "counterfactual", "eigenfind", "ganalyze", "s2n", "random"]
@@ -75,15 +76,32 @@ class AttributeEdit(ShownEdit):
     layer: str
     channel: int
     direction: Direction
+    proposal: Proposal | None = None
+    """A description that was measured; of many pictures, or where the coordinate is in no list, of this one alone."""
+
+    @property
+    def coordinate(self) -> str:
+        """Its place in StyleSpace and its direction."""
+        return coordinate(self.layer, self.channel, self.direction)
+
+    @property
+    def words(self) -> str | None:
+        """The name that a person gave, else what was proposed; None where neither is there."""
+        return words(self.name, self.proposal)
 
     @property
     def title(self) -> str:
-        """The name a person gave, else the coordinate's place in StyleSpace."""
-        return self.name or f"{self.layer} · {self.channel} {'↑' if self.direction == Direction.UP else '↓'}"
+        return self.words or self.coordinate
+
+    @property
+    def doubt(self) -> str:
+        """How far the words are to be trusted; empty for a person's."""
+        return told(self.name, self.proposal)
 
     def to_dict(self) -> dict[str, Any]:
         where = {"index": self.index, "layer": self.layer, "channel": self.channel}
-        return {**where, "direction": self.direction.name.lower(), **super().to_dict()}
+        proposal = None if self.proposal is None else asdict(self.proposal)
+        return {**where, "direction": self.direction.name.lower(), **super().to_dict(), "proposal": proposal}
 
 
 @dataclass(frozen=True, kw_only=True)

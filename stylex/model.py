@@ -331,7 +331,9 @@ class StylEx:
             resolution=self.resolution,
             classifier=self.classifier.config_dict(),
             has_judge=self.judge is not None,
-            attributes=[a.to_dict() for a in self.attributes] if self.stats is not None else [],
+            attributes=[a.to_dict() | {"words": a.words, "coordinate": a.coordinate} for a in self.attributes]
+            if self.stats is not None
+            else [],
             certificate=None if self.certificate is None else self.certificate.to_dict(),
         )
 

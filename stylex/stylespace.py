@@ -26,6 +26,15 @@ class Direction(IntEnum):
     def opposite(self) -> Direction:
         return Direction(1 - self)
 
+    @property
+    def arrow(self) -> str:
+        return "↓↑"[self]
+
+
+def coordinate(layer: str, channel: int, direction: Direction) -> str:
+    """A move of one coordinate, for people to read."""
+    return f"{layer} · {channel} {direction.arrow}"
+
 
 @dataclass(frozen=True)
 class StyleLayer:

@@ -22,6 +22,7 @@ from stylex.explain import at_once, combine, promise, propose, resolve_target
 from stylex.networks.config import ModelConfig
 from stylex.networks.generator import Generator, Mapping
 from stylex.pictures.images import to_pil
+from stylex.pictures.names import Proposal
 from stylex.storage.outputs import MANIFEST
 from stylex.stylespace import StyleStats, move, move_together
 
@@ -208,16 +209,24 @@ def test_attributes_pull_the_picture_towards_the_class_that_they_name(colours):
             assert pixels(a.image)[..., k].mean() > pixels(a.before)[..., k].mean()
 
 
-def test_a_name_that_a_person_gave_is_the_title(tiny_model, leaf, explained):
+def test_a_name_that_a_person_gave_is_the_title_and_then_a_proposal(tiny_model, leaf):
     model = copy.copy(tiny_model)
-    model.attributes = [copy.copy(a) for a in tiny_model.attributes if a.target == "spotted"]
     shown = tiny_model.explain(leaf, target="spotted", top_k=100).attributes
-    given = next(a for a in model.attributes if (a.index, a.direction) in [(b.index, b.direction) for b in shown])
-    object.__setattr__(given, "name", "dark spots")
-    titles = {(a.index, a.direction): a.title for a in model.explain(leaf, target="spotted", top_k=100).attributes}
-    assert titles.pop((given.index, given.direction)) == "dark spots"
-    a = next(a for a in explained.attributes if a.index != given.index)
-    assert titles[a.index, a.direction] == f"{a.layer} · {a.channel} {'↑' if a.direction == Direction.UP else '↓'}"
+    here = {(a.index, a.direction) for a in shown}
+    listed = [a for a in tiny_model.attributes if a.target == "spotted" and (a.index, a.direction) in here]
+    sure = Proposal("darker", 0.9, 40)
+    model.attributes = [dataclasses.replace(listed[0], name="dark spots", proposal=sure)]
+    model.attributes += [dataclasses.replace(a, proposal=sure) for a in listed[1:]]
+    found = {(a.index, a.direction): a for a in model.explain(leaf, target="spotted", top_k=100).attributes}
+    named = found.pop((listed[0].index, listed[0].direction))
+    assert (named.title, named.doubt) == ("dark spots", "")
+    assert named.coordinate == f"{named.layer} · {named.channel} {'↑' if named.direction == Direction.UP else '↓'}"
+    for a in listed[1:]:
+        said = found.pop((a.index, a.direction))
+        assert (said.title, said.doubt) == ("darker", "proposed: holds on 90% of 40 held-out pictures")
+    for a in found.values():  # in no list: what was done to this picture
+        assert a.proposal.pictures == 1
+        assert a.title == str(a.proposal)
 
 
 # Attributes, each on top of the ones before.

@@ -135,7 +135,7 @@ def words_of(model: StylEx, asked: Asked, latents: Tensor, z: Tensor, delta: Ten
     chosen: dict[str, tuple[str, int, Direction]] = {}
     wanted = {model.class_names[t] for t in asked.target.tolist()}
     for a in model.attributes:
-        title = f"{a.name or f'{a.layer} · {a.channel}'} {'↑' if a.direction == Direction.UP else '↓'}"
+        title = f"{a.words} ({a.coordinate})" if a.words else a.coordinate
         if a.target in wanted and len(chosen) < WORDS * len(wanted):
             chosen.setdefault(title, (title, a.index, a.direction))
     if not chosen:

@@ -27,6 +27,7 @@ from train.data.records import DataError
 from train.options.command import parse
 from train.options.searching import Options
 from train.search.choose import attributes_of, choice_of, why_empty
+from train.search.described import with_words
 from train.search.grown import told
 from train.search.jobs import Jobs, certificate, measure, part_of, prepare, wait_for
 from train.search.report_attributes import write_report
@@ -64,6 +65,8 @@ def rank(model: StylEx, data: Searched, jobs: Jobs, o: Options) -> None:
     if choice.grown:
         print(told(choice.grown), file=sys.stderr)
     found = attributes_of(model, effects, plan, choice)
+    if found:
+        found = with_words(model, found, data, plan.pictures, plan.shift, o.seed)
     empty = [
         f"no attribute from {source} towards {model.class_names[target]}: {why_empty(choice, number)}"
         for number, (source, target) in enumerate(choice.jobs)
@@ -82,7 +85,8 @@ def rank(model: StylEx, data: Searched, jobs: Jobs, o: Options) -> None:
     for a in model.attributes:
         seen = "" if a.visible_share is None else f", visible on {a.visible_share:.0%}"
         print(
-            f"{a.source} → {a.target}  {a.layer} {a.channel} {a.direction.name.lower()}: logit {a.delta_logit:+.2f}, "
+            f"{a.source} → {a.target}  {a.coordinate}: {a.title}{f' ({a.doubt})' if a.doubt else ''}; "
+            f"logit {a.delta_logit:+.2f}, "
             f"probability {a.delta_prob:+.1%}, flips {a.images_share:.0%}{seen}"
         )
     if doubt is not None:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..stylespace import Direction, StyleStats, move
+from ..pictures.names import Proposal, told, words
+from ..stylespace import Direction, StyleStats, coordinate, move
 
 # The source of an attribute searched on the pictures of all other classes.
 REST = "rest"
@@ -28,8 +29,8 @@ class Attribute:
     """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`.
 
     Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
-    decision flips, and the share on which a person sees the change. `name` is for a person to fill in; `rule` says by
-    which one it was chosen.
+    decision flips, and the share on which a person sees the change. `name` is for a person to fill in; `proposal` is a
+    description that was measured (`pictures.names`); `rule` says by which one it was chosen.
     """
 
     index: int
@@ -45,6 +46,26 @@ class Attribute:
     name: str | None = None
     delta_logit_std: float | None = None
     rule: str | None = None
+    proposal: Proposal | None = None
+
+    @property
+    def coordinate(self) -> str:
+        """Its place in StyleSpace and its direction."""
+        return coordinate(self.layer, self.channel, self.direction)
+
+    @property
+    def words(self) -> str | None:
+        """The name that a person gave, else what was proposed; None where neither is there."""
+        return words(self.name, self.proposal)
+
+    @property
+    def title(self) -> str:
+        return self.words or self.coordinate
+
+    @property
+    def doubt(self) -> str:
+        """How far the words are to be trusted; empty for a person's."""
+        return told(self.name, self.proposal)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "direction": self.direction.name.lower()}
@@ -59,7 +80,7 @@ class Attribute:
         if not isinstance(row, dict):
             raise ValueError(f"is {row!r}; it must be an object")
         known = {f.name for f in fields(cls)}
-        if missing := sorted(known - {*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS} - set(row)):
+        if missing := sorted(known - {*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "proposal"} - set(row)):
             raise ValueError(f"key {missing[0]} is missing")
         if unknown := sorted(set(row) - known):
             raise ValueError(f"key {unknown[0]} is unknown")
@@ -77,7 +98,8 @@ class Attribute:
                 raise ValueError(f"{key} is {value!r}; it must be a number")
         if row["direction"] not in ("down", "up"):
             raise ValueError(f"direction is {row['direction']!r}; it must be 'down' or 'up'")
-        return cls(**{**row, "direction": Direction[row["direction"].upper()]})
+        proposal = None if row.get("proposal") is None else Proposal.from_dict(row["proposal"])
+        return cls(**{**row, "direction": Direction[row["direction"].upper()], "proposal": proposal})
 
 
 def towards(attributes: Sequence[Attribute], source: str, target: str) -> list[Attribute]:

@@ -13,6 +13,7 @@ from html import escape
 
 from PIL import Image
 
+from ..pictures.names import told
 from ..pictures.render import probability
 from .effects import Attribute
 
@@ -82,10 +83,11 @@ def colour(number: int) -> str:
 
 def _entry(entry: Entry, rank: int) -> str:
     a, (share, low, high) = entry.attribute, entry.certainty
-    name = a.name or f"{a.layer} · {a.channel} {a.direction.name.lower()}"
+    where = "" if a.words is None else f" <small>{escape(a.coordinate)}</small>"
     ranks = f"rank {low}" if low == high else f"rank {low} to {high}"
     spread = "" if a.delta_logit_std is None else f" ± {a.delta_logit_std:.2f}"
     facts = [
+        *([("measured", f"{a.proposal}: {told(None, a.proposal)}")] if a.proposal else []),
         ("logit", f"{a.delta_logit:+.2f}{spread}"),
         ("probability", f"{100 * a.delta_prob:+.1f} points"),
         ("decisions flipped", probability(a.images_share)),
@@ -96,7 +98,8 @@ def _entry(entry: Entry, rank: int) -> str:
     rows = "".join(f"<tr><th>{key}</th><td>{escape(value)}</td></tr>" for key, value in facts)
     pictures = "".join(_flicker(flicker, a.target) for flicker in entry.flickers)
     return (
-        f'<section><h3><span class="rank">{rank}</span> {escape(name)}</h3><div class="pictures">{pictures}</div>'
+        f'<section><h3><span class="rank">{rank}</span> {escape(a.title)}{where}</h3>'
+        f'<div class="pictures">{pictures}</div>'
         f'<div class="numbers"><table>{rows}</table>{_histogram(entry.effects)}</div></section>'
     )
 
@@ -179,6 +182,7 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #202020; background: #fff; max-width: 64rem; margin: 2rem auto;
        padding: 0 1rem }}
 h1 {{ font-size: 1.6rem }} h2 {{ margin-top: 3rem; border-bottom: 2px solid #202020 }} h3 {{ margin: 0 0 .5rem }}
+h3 small {{ font-weight: 400; color: #555 }}
 section {{ border: 1px solid #ccc; border-radius: 6px; padding: 1rem; margin: 1rem 0 }}
 .rank {{ display: inline-block; min-width: 1.6em; text-align: center; background: #202020; color: #fff;
         border-radius: 4px }}

@@ -312,6 +312,17 @@ def test_an_attribute_survives_json():
     assert Attribute.from_dict(ROW).name is None
 
 
+def test_a_file_from_before_there_were_proposals_loads_and_one_with_them_says_them():
+    assert Attribute.from_dict(ROW).words is None
+    proposal = {"text": "darker", "holds": 0.8, "pictures": 30}
+    attribute = Attribute.from_dict({**ROW, "proposal": proposal})
+    assert attribute.title == "darker"
+    assert attribute.coordinate == "4x4/conv · 3 ↑"
+    assert Attribute.from_dict(attribute.to_dict()) == attribute
+    with pytest.raises(ValueError, match="holds of the proposal is 2; it must be a share from 0 to 1"):
+        Attribute.from_dict({**ROW, "proposal": {**proposal, "holds": 2}})
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -109,7 +109,7 @@ def test_what_was_measured_is_said(page):
 def test_a_name_that_a_person_gave_is_text_and_not_markup(page):
     assert "&lt;b&gt;spots&lt;/b&gt; &amp; holes" in page
     assert "<b>" not in page
-    assert "8x8/conv1 · 3 up" in page  # where nobody has given one
+    assert "8x8/conv1 · 3 ↑" in page  # where nobody has given one
 
 
 def test_a_report_of_nothing_is_still_a_page():

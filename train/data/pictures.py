@@ -53,6 +53,15 @@ def list_pictures(data: str | Path, split: Split = "all", class_names: Sequence[
     """One part of the pictures of `data`, unread; see `sources.find_pictures`."""
     source = find_pictures(data, class_names)
     tell(source)
+    return part_of(source, split)
+
+
+def part_of(source: Source, split: Split) -> Source:
+    """One part of pictures that were listed.
+
+    Raises:
+        DataError: if a class has a single picture, and so cannot be in both parts.
+    """
     if split == "all":
         return source
     for k, name in enumerate(source.class_names or []):

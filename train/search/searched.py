@@ -15,7 +15,7 @@ from stylex.attfind.shards import Plan
 from stylex.model import StylEx
 from stylex.storage.files import fingerprint
 from stylex.stylespace import StyleStats
-from train.data.pictures import list_pictures, pixels, readable, to_float
+from train.data.pictures import list_pictures, part_of, pixels, readable, to_float
 from train.options.searching import Options
 from train.search.moves import SCREENED, moves_of, width_of
 from train.search.question import check_decisions
@@ -45,7 +45,9 @@ class Searched:
 
     def __init__(self, model: StylEx, o: Options) -> None:
         self.model, self.o = model, o
-        self.source = list_pictures(o.data, o.split, model.class_names)
+        everything = list_pictures(o.data, "all", model.class_names)
+        self.source = part_of(everything, o.split)
+        self.held_out = part_of(everything, "val") if o.split == "train" else None
         self.by_name = {p.name: p for p in self.source.pictures}
 
     def key(self) -> str:
