@@ -3,8 +3,8 @@
 python app.py    shows the models in checkpoints/, and before them those that STYLEX_MODELS names with commas between
                  them: folders and Hub repositories; me/stylex-mine@v2 is pinned at that revision
 
-What stands where: front/models.py the models to choose from, front/handlers.py what a click does, front/views.py and
-front/survey_views.py what is then shown, front/endpoints.py the same for programs.
+What stands where: front/models.py the models to choose from, front/handlers.py what a click does, front/views.py,
+front/compare_views.py and front/survey_views.py what is then shown, front/endpoints.py the same for programs.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from front.cores import use_no_more_than_our_cores
 from front.endpoints import MAX_TOP_K, Endpoints
 from front.guard import MAX_UPLOAD_MB, Guard
 from front.handlers import Handlers
+from front.methods import METHODS
 from front.models import Shelf, wishes
 from front.replies import KNOB_END, TOP_K, picture_file
-from stylex import ModelError, Strategy
+from stylex import Method, ModelError, Strategy
 from stylex.terminal import print_anything
 
 HERE = Path(__file__).parent
@@ -52,9 +53,10 @@ THREADS = 4
 # Visitors whose picture is remembered, those seen last; each takes about half a megabyte.
 MAX_VISITORS = 300
 # What runs a network.
-ON_GPU = ("show_first", "choose_model", "show_sample", "show_upload", "show_again", "show_pair", "show_pair_again")
+SCREENS_ON_GPU = ("show_first", "choose_model", "show_sample", "show_upload", "show_again")
+ON_GPU = (*SCREENS_ON_GPU, "show_comparison", "show_comparison_again", "show_pair", "show_pair_again")
 KNOBS_ON_GPU = ("turn_knobs", "turn_all_to")
-ENDPOINTS_ON_GPU = ("classify", "explain", "counterfactual")
+ENDPOINTS_ON_GPU = ("classify", "explain", "counterfactual", "compare")
 
 # Events of the two gr.HTML that hold buttons; each says which button was meant.
 ON_SAMPLE = """element.addEventListener('click', (event) => {
@@ -77,14 +79,14 @@ def build_app(shelf: Shelf) -> gr.Blocks:
     classes = first.model.class_names
 
     with gr.Blocks(title="StylEx", analytics_enabled=False, delete_cache=(KEEP_S, KEEP_S)) as app:
-        visit, surveying, seen = gr.State(None), gr.State(False), gr.State(None)
+        visit, tab, seen, compared = gr.State(None), gr.State("picture"), gr.State(None), gr.State(None)
         lead = gr.HTML(views.lead(classes), elem_classes="sx sx-lead")
         banner = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-banner")
         look = gr.Timer(LOOK_S, active=False)
         model = gr.Dropdown(
             shelf.names(), value=first.name, label="Classifier", visible=len(shelf.names()) > 1, elem_id="sx-model"
         )
-        with gr.Tab("Explain a picture") as picture_tab:
+        with gr.Tab("One picture") as picture_tab:
             missing = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-missing")
             with gr.Row(elem_classes="sx-columns"):
                 with gr.Column(scale=4, min_width=300):
@@ -94,6 +96,13 @@ def build_app(shelf: Shelf) -> gr.Blocks:
                     )
                     answer = gr.HTML(elem_classes="sx", elem_id="sx-answer")
                     target = gr.Dropdown(classes, label="Move it towards", visible=False, elem_id="sx-target")
+                    method = gr.Dropdown(
+                        [(words.label, name) for name, words in METHODS.items()],
+                        value="attfind",
+                        label="Method",
+                        visible=False,
+                        elem_id="sx-method",
+                    )
                     strategy = gr.Radio(
                         STRATEGIES,
                         value="independent",
@@ -126,7 +135,9 @@ def build_app(shelf: Shelf) -> gr.Blocks:
                                 )
                             with gr.Column(scale=7, min_width=260, elem_classes="sx-seen"):
                                 moved = gr.HTML(elem_classes="sx", elem_id="sx-moved")
-        with gr.Tab("Explain the classifier") as classifier_tab:
+        with gr.Tab("Compare") as compare_tab:
+            comparison = gr.HTML(elem_classes="sx", elem_id="sx-comparison", min_height=240)
+        with gr.Tab("The classifier") as classifier_tab:
             with gr.Row(elem_classes="sx-pair-of-classes"):
                 source = gr.Dropdown(classes, value=classes[0], label="From", min_width=140, elem_id="sx-source")
                 goal = gr.Dropdown(classes, value=classes[1], label="To", min_width=140, elem_id="sx-goal")
@@ -136,24 +147,28 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         file = gr.DownloadButton("Download", elem_id="sx-file", elem_classes="sx-hidden")
 
         shelved = [model, banner, look]
-        shown = [visit, missing, answer, target, strategy, flickers, workbench, moved, *knobs]
+        shown = [visit, missing, answer, target, method, strategy, flickers, workbench, moved, *knobs]
         exhibit = [lead, sampler, source, goal, seen, found, *shown]
         explaining: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": flickers}
         surveyed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": found}
+        laid_out: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": comparison}
 
         app.load(do.show_models, None, shelved, **AT_ONCE, **PRIVATE)
         app.load(do.show_first, None, [model, *exhibit], **explaining)
         look.tick(do.look_for_models, None, shelved, **AT_ONCE, **PRIVATE)
-        switched = model.input(do.choose_model, [model, strategy, visit], exhibit, **explaining)
-        switched.success(do.show_pair_again, [surveying, model, source, goal, seen], [seen, found], **surveyed)
+        switched = model.input(do.choose_model, [model, method, strategy, visit], exhibit, **explaining)
+        switched.success(do.show_pair_again, [tab, model, source, goal, seen], [seen, found], **surveyed)
+        switched.success(do.show_comparison_again, [tab, visit, compared], [compared, comparison], **laid_out)
 
-        sampler.pick(do.show_sample, [model, strategy], shown, **explaining)
-        sent = upload.upload(do.show_upload, [upload, model, strategy], shown, **explaining)
+        sampler.pick(do.show_sample, [model, method, strategy], shown, **explaining)
+        sent = upload.upload(do.show_upload, [upload, model, method, strategy], shown, **explaining)
         for ended in (sent.success, sent.failure):  # either way the box is ready for the next picture
             ended(lambda: None, None, upload, **AT_ONCE, **PRIVATE)
         sent.success(None, js=NO_SAMPLE)
-        for choice in (target, strategy):
-            choice.input(do.show_again, [visit, target, strategy], shown, trigger_mode="always_last", **explaining)
+        for choice in (target, method, strategy):
+            choice.input(
+                do.show_again, [visit, target, method, strategy], shown, trigger_mode="always_last", **explaining
+            )
 
         for knob in knobs:
             knob.input(do.turn_knobs, [visit, *knobs], moved, trigger_mode="always_last", **AT_ONCE, **PRIVATE)
@@ -168,8 +183,10 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         made = papers.click(do.save_papers, model, file, show_progress_on=papers, **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
 
-        picture_tab.select(lambda: False, None, surveying, **AT_ONCE, **PRIVATE)
-        classifier_tab.select(lambda: True, None, surveying, **AT_ONCE, **PRIVATE)
+        for name, opened in (("picture", picture_tab), ("compare", compare_tab), ("classifier", classifier_tab)):
+            named = gr.State(name)
+            opened.select(lambda name: name, named, tab, **AT_ONCE, **PRIVATE)
+        compare_tab.select(do.show_comparison, [visit, compared], [compared, comparison], **laid_out)
         classifier_tab.select(do.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
         for one, other in ((source, goal), (goal, source)):
             apart = one.input(do.keep_apart, [model, one, other], other, **AT_ONCE, **PRIVATE)
@@ -190,14 +207,16 @@ def add_endpoints(do: Endpoints) -> None:
             gr.Textbox("", label="model"),
         )
         how = gr.Dropdown(list(get_args(Strategy)), value="independent", label="strategy")
+        method = gr.Dropdown(list(get_args(Method)), value="attfind", label="method")
         count = gr.Number(TOP_K, label="top_k", precision=0, minimum=1, maximum=MAX_TOP_K)
         moves, numbers, result = gr.JSON(label="moves"), gr.JSON(label="numbers"), gr.File(label="file")
         both: list[Any] = [numbers, result]
-        asked = [image, towards, how, count, model]
+        asked = [image, towards, how, count, model, method]
         gr.Button().click(do.classify, [image, model], numbers, api_name="classify", **IN_LINE)
         gr.Button().click(do.explain, asked, both, api_name="explain", **IN_LINE)
         asked = [image, moves, towards, model]
         gr.Button().click(do.counterfactual, asked, both, api_name="counterfactual", **IN_LINE)
+        gr.Button().click(do.compare, [image, towards, model], both, api_name="compare", **IN_LINE)
 
 
 def launch_options() -> dict[str, Any]:

@@ -6,11 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from front.methods import maps_here
 from front.models import Shelf
-from front.replies import KNOB_END, TOP_K, keep, keep_all, load, named, plainly
-from stylex import Direction, ModelError, Strategy
+from front.replies import KNOB_END, TOP_K, keep, keep_all, keep_copies, load, named, plainly
+from stylex import Direction, Method, ModelError, Strategy, compare
 from stylex.explain import combine, resolve_target
 from stylex.pictures.images import to_pil
+from stylex.storage.files import read_json
+from stylex.storage.outputs import MANIFEST
 
 MAX_TOP_K = 50
 MAX_MOVES = 64
@@ -42,7 +45,13 @@ class Endpoints:
             }
 
     def explain(
-        self, image: str, target: str = "", strategy: Strategy = "independent", top_k: int = TOP_K, model: str = ""
+        self,
+        image: str,
+        target: str = "",
+        strategy: Strategy = "independent",
+        top_k: int = TOP_K,
+        model: str = "",
+        method: Method = "attfind",
     ) -> tuple[dict[str, Any], str]:
         """Which attributes would change the classifier's mind about a picture, with the probability before and after.
 
@@ -53,12 +62,15 @@ class Endpoints:
                 "list" those of the class's list in its order, until the decision flips.
             top_k: how many attributes, at most.
             model: name of the model; empty for the first.
+            method: "attfind" changes single attributes; "counterfactual" makes the smallest change that is enough,
+                "eigenfind" and "ganalyze" follow directions of the generator, "s2n" and "random" change coordinates
+                that go along with the class, or any. Only "attfind" has strategies.
 
         Returns:
             The numbers, and a zip of all pictures and flickers.
         """
         with plainly():
-            e = self.shelf.get(model).model.explain(load(image), target or None, top_k, strategy)
+            e = self.shelf.get(model).model.explain(load(image), target or None, top_k, strategy, method=method)
             return e.to_dict(), keep_all(e)
 
     def counterfactual(self, image: str, moves: Any, target: str = "", model: str = "") -> tuple[dict[str, Any], str]:
@@ -93,6 +105,25 @@ class Endpoints:
                 path = Path(folder) / "counterfactual.png"
                 to_pil(x_moved).save(path)
                 return numbers, keep(path)
+
+    def compare(self, image: str, target: str = "", model: str = "") -> tuple[dict[str, Any], str]:
+        """Every method on one picture: what each changes, what the classifier then says, and where it looks.
+
+        Args:
+            image: the picture.
+            target: the class to move towards; empty for the runner-up.
+            model: name of the model; empty for the first.
+
+        Returns:
+            {"predicted", "target", "methods": [{"name", "coordinates", "seconds", "prob_before", "prob_after", ...}]},
+            with a "note" instead of numbers where a method has no answer, and a zip of the sheets.
+        """
+        with plainly():
+            found = compare(self.shelf.get(model).model, load(image), target or None, maps_here())
+            with TemporaryDirectory() as folder:
+                saved = found.save(Path(folder) / "comparison")
+                (saved / MANIFEST).unlink(missing_ok=True)
+                return read_json(saved / "compare.json"), keep_copies(sorted(saved.iterdir()), "comparison")
 
 
 def read_moves(moves: Any, size: int) -> list[tuple[int, Direction, float]]:

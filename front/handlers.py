@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +14,13 @@ from typing import Any
 
 import gradio as gr
 
-from front import survey_views, views
+from front import compare_views, survey_views, views
 from front.links import Link
+from front.methods import METHODS, maps_here, moved_together
 from front.models import Exhibit, Shelf
 from front.replies import TOP_K, keep, keep_all, keep_copies, load, named, plainly, sorry
 from front.survey import survey
-from stylex import Direction, Explanation, Strategy
-from stylex.explain import combine
+from stylex import AttributeEdit, Direction, Explanation, Method, MethodError, ModelError, Strategy, compare
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker
 
@@ -35,7 +36,13 @@ class Visit:
     @property
     def link(self) -> Link:
         e = self.explanation
-        return Link(self.model, self.sample, e.target, e.strategy)
+        return Link(self.model, self.sample, e.target, e.strategy, method=e.method)
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """What every method is asked about: the model, the picture, by its digest, and the class to move it to."""
+        e = self.explanation
+        return self.model, hashlib.sha256(e.source.tobytes()).hexdigest(), e.target
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,16 @@ class Pair:
     progress: Callable[[int, int], None] = field(compare=False)
 
 
+@dataclass(frozen=True)
+class Question:
+    """What every method is asked about a sample."""
+
+    model: str
+    sample: str
+    target: str
+    progress: Callable[[int, int], None] = field(compare=False)
+
+
 class Handlers:
     """Answers, each a list in the order of the components that app.py names for it."""
 
@@ -56,10 +73,13 @@ class Handlers:
         # Everybody begins with the same few pictures and pairs of classes.
         self.explain_sample = lru_cache(maxsize=128)(self._explain_sample)
         self.survey_of = lru_cache(maxsize=32)(self._survey_of)
+        self.compare_sample = lru_cache(maxsize=32)(self._compare_sample)
 
-    def _explain_sample(self, model: str, sample: str, target: str | None, strategy: Strategy) -> Explanation:
+    def _explain_sample(
+        self, model: str, sample: str, target: str | None, strategy: Strategy, method: Method
+    ) -> Explanation:
         exhibit = self.shelf.get(model)
-        return exhibit.model.explain(exhibit.pictures[sample], target, TOP_K, strategy)
+        return exhibit.model.explain(exhibit.pictures[sample], target, TOP_K, strategy, method=method)
 
     def _survey_of(self, pair: Pair) -> str:
         shown = self.shelf.get(pair.model)
@@ -92,11 +112,11 @@ class Handlers:
 
     # A drop-down list tells of a choice whenever it is left, so each answer first asks whether anything is new.
 
-    def choose_model(self, model: str, strategy: Strategy, visit: Visit | None = None) -> Any:
+    def choose_model(self, model: str, method: Method, strategy: Strategy, visit: Visit | None = None) -> Any:
         if visit is not None and visit.model == model:
             return gr.skip()
         with plainly():
-            return self._exhibit(self.shelf.get(model), Link(strategy=strategy))
+            return self._exhibit(self.shelf.get(model), Link(strategy=strategy, method=method))
 
     def show_models(self) -> list[Any]:
         """What there is to choose from, and what is on its way, at once when the page opens."""
@@ -121,41 +141,54 @@ class Handlers:
         parts = [views.lead(classes), views.samples(shown.pictures, sample), *self._pair(shown, *classes[:2])]
         if sample is None or shown.model.stats is None:
             return [*parts, *no_screen(views.notice(shown.model, bool(shown.pictures)))]
-        e = self.explain_sample(shown.name, sample, link.target, link.strategy)
-        if link.attribute and link.attribute not in {(a.index, a.direction) for a in e.attributes}:
-            missing = [*missing, "The attribute that the link points at is not among those found now."]
-        return [*parts, *screen(Visit(shown.name, e, sample), link.attribute, missing)]
+        return [*parts, *self._sample(shown.name, replace(link, sample=sample), missing)]
+
+    def _sample(self, model: str, link: Link, missing: Sequence[str] = ()) -> list[Any]:
+        """The screen of the sample that a link names."""
+        sample = link.sample
+        assert sample is not None
+        e, said = answered(
+            lambda method: self.explain_sample(model, sample, link.target, link.strategy, method), link.method
+        )
+        missing = [*missing, *said]
+        if link.attribute and link.attribute not in {place_of(a) for a in e.attributes}:
+            missing.append("The attribute that the link points at is not among those found now.")
+        return screen(Visit(model, e, sample), link.attribute, missing)
+
+    def _own(self, model: str, image: Any, target: str | None, strategy: Strategy, method: Method) -> list[Any]:
+        """The screen of a visitor's own picture."""
+        explain = self.shelf.get(model).model.explain
+        e, said = answered(lambda method: explain(image, target, TOP_K, strategy, method=method), method)
+        return screen(Visit(model, e), missing=said)
 
     # One picture. Each of these returns a whole screen.
 
-    def show_sample(self, model: str, strategy: Strategy, event: gr.EventData) -> list[Any]:
+    def show_sample(self, model: str, method: Method, strategy: Strategy, event: gr.EventData) -> list[Any]:
         with plainly():
             names = list(self.shelf.get(model).pictures)
             sample = names[chosen(event, range(len(names)))]
-            return screen(Visit(model, self.explain_sample(model, sample, None, strategy), sample))
+            return self._sample(model, Link(model, sample, strategy=strategy, method=method))
 
-    def show_upload(self, path: str | None, model: str, strategy: Strategy) -> list[Any]:
+    def show_upload(self, path: str | None, model: str, method: Method, strategy: Strategy) -> list[Any]:
         with plainly():
-            return screen(Visit(model, self.shelf.get(model).model.explain(load(path), None, TOP_K, strategy)))
+            return self._own(model, load(path), None, strategy, method)
 
-    def show_again(self, visit: Visit | None, target: str, strategy: Strategy) -> Any:
-        """The same picture with another target or strategy."""
+    def show_again(self, visit: Visit | None, target: str, method: Method, strategy: Strategy) -> Any:
+        """The same picture with another target, method or strategy."""
         with plainly():
             visit = started(visit)
-            if (visit.explanation.target, visit.explanation.strategy) == (target, strategy):
+            e = visit.explanation
+            if (e.target, e.method, e.strategy) == (target, method, strategy):
                 return gr.skip()
             if visit.sample is not None:
-                e = self.explain_sample(visit.model, visit.sample, target, strategy)
-            else:
-                e = self.shelf.get(visit.model).model.explain(visit.explanation.source, target, TOP_K, strategy)
-            return screen(Visit(visit.model, e, visit.sample))
+                return self._sample(visit.model, Link(visit.model, visit.sample, target, strategy, method=method))
+            return self._own(visit.model, e.source, target, strategy, method)
 
     def turn_knobs(self, visit: Visit | None, *amounts: float) -> str:
         with plainly():
             visit = started(visit)
             e, model = visit.explanation, self.shelf.get(visit.model).model
-            moves = [(a.index, a.direction, amount) for a, amount in zip(e.attributes, amounts, strict=False)]
-            x = model.synthesize(combine(model, e.s, moves))
+            x = model.synthesize(moved_together(model, e, amounts))
             return views.moved(e, to_pil(x), named(model.class_names, model.classify(x)[0]))
 
     def turn_all_to(self, amount: float, visit: Visit | None) -> list[Any]:
@@ -170,6 +203,43 @@ class Handlers:
 
     def save_all(self, visit: Visit | None) -> str:
         return keep_all(started(visit).explanation)
+
+    # One picture, by every method.
+
+    def _compare(self, model: str, image: Any, target: str, progress: Callable[[int, int], None]) -> str:
+        return compare_views.page(compare(self.shelf.get(model).model, image, target, maps_here(), progress))
+
+    def _compare_sample(self, q: Question) -> str:
+        return self._compare(q.model, self.shelf.get(q.model).pictures[q.sample], q.target, q.progress)
+
+    def show_comparison(
+        self,
+        visit: Visit | None,
+        compared: tuple[str, str, str] | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:
+        """What is compared now, and every method on the visitor's picture."""
+        if visit is None:
+            return [None, compare_views.NOTHING]
+        if compared == visit.subject:
+            return gr.skip()
+        with plainly():
+            e, tell = visit.explanation, told(progress, "methods")
+            if visit.sample is None:
+                page = self._compare(visit.model, e.source, e.target, tell)
+            else:
+                page = self.compare_sample(Question(visit.model, visit.sample, e.target, tell))
+            return [visit.subject, page]
+
+    def show_comparison_again(
+        self,
+        tab: str,
+        visit: Visit | None,
+        compared: tuple[str, str, str] | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:
+        """The same after the model was changed, if the visitor is looking at it."""
+        return self.show_comparison(visit, compared, progress) if tab == "compare" else gr.skip()
 
     # The classifier as a whole.
 
@@ -195,11 +265,11 @@ class Handlers:
                 return [None, views.notice(shown, True)]
             if not {source, target} <= set(shown.class_names):  # of the model that was chosen a moment ago
                 source, target = shown.class_names[:2]
-            return [(model, source, target), self.survey_of(Pair(model, source, target, told(progress)))]
+            return [(model, source, target), self.survey_of(Pair(model, source, target, told(progress, "pictures")))]
 
     def show_pair_again(
         self,
-        open_now: bool,
+        tab: str,
         model: str,
         source: str,
         target: str,
@@ -207,7 +277,7 @@ class Handlers:
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:
         """The same after the model was changed, if the visitor is looking at it."""
-        return self.show_pair(model, source, target, seen, progress) if open_now else gr.skip()
+        return self.show_pair(model, source, target, seen, progress) if tab == "classifier" else gr.skip()
 
     def save_papers(self, model: str) -> str:
         """All numbers of a model, and its card."""
@@ -237,7 +307,8 @@ def screen(visit: Visit, attribute: tuple[int, Direction] | None = None, missing
         views.banner(missing),
         views.answer(e),
         gr.update(choices=list(e.probs), value=e.target, visible=True),
-        gr.update(value=e.strategy, visible=True),
+        gr.update(value=e.method, visible=True),
+        gr.update(value=e.strategy, visible=e.method == "attfind"),
         views.flickers(e, replace(visit.link, attribute=attribute)),
         gr.update(visible=bool(e.attributes)),
         views.moved(e, e.reconstruction, e.reconstruction_probs),
@@ -248,20 +319,34 @@ def screen(visit: Visit, attribute: tuple[int, Direction] | None = None, missing
 def no_screen(notice: str) -> list[Any]:
     """The same places, with nothing to show yet."""
     hidden = gr.update(visible=False)
-    return [None, "", "", hidden, hidden, notice, hidden, "", *[gr.Slider(value=0, visible=False)] * TOP_K]
+    return [None, "", "", hidden, hidden, hidden, notice, hidden, "", *[gr.Slider(value=0, visible=False)] * TOP_K]
 
 
-def told(progress: gr.Progress) -> Callable[[int, int], None]:
-    """A bar for pictures that are drawn, with how many in a second and the time that is left."""
+def told(progress: gr.Progress, unit: str) -> Callable[[int, int], None]:
+    """A bar for what is done one by one, with how many in a second and the time that is left."""
     start = time.perf_counter()
 
     def tell(done: int, total: int) -> None:
         rate = done / max(time.perf_counter() - start, 1e-3)
-        progress(
-            (done, total), desc=f"{rate:.0f} pictures/s, {math.ceil((total - done) / rate)} s left", unit="pictures"
-        )
+        speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+        progress((done, total), desc=f"{speed} {unit}/s, {math.ceil((total - done) / rate)} s left", unit=unit)
 
     return tell
+
+
+def answered(ask: Callable[[Method], Explanation], method: Method) -> tuple[Explanation, list[str]]:
+    """An explanation by a method; where that has no answer, AttFind's, and the reason why."""
+    try:
+        return ask(method), []
+    except (MethodError, ModelError) as error:
+        if method == "attfind":
+            raise
+        return ask("attfind"), [f"{METHODS[method].label} has no answer here: {error}. You see AttFind’s instead."]
+
+
+def place_of(a: Any) -> tuple[int, Direction] | None:
+    """Where in StyleSpace an edit is, if it is of one coordinate."""
+    return (a.index, a.direction) if isinstance(a, AttributeEdit) else None
 
 
 def started(visit: Visit | None) -> Visit:

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from front.survey import Row, Shot, Survey, Way, limits_of
-from front.views import PAUSE_ALL, data_uri, mark, percent, points
+from front.views import PAUSE_ALL, mark, percent, points, still_pair
 from stylex.attfind.report import colour, draw_curve
 from stylex.storage.card import numbers_of
 
@@ -76,15 +76,11 @@ def _way(way: Way) -> str:
 
 def _shot(n: int, shot: Shot, way: Way) -> str:
     before, after, target = percent(shot.prob_before), percent(shot.prob_after), escape(way.target)
-    stills = "".join(
-        f"<img class='{name}' src='{data_uri(small(image))}' alt='{name}: {target} {number}'>"
-        for name, image, number in (("before", shot.before, before), ("after", shot.after, after))
-    )
     flips = " <b>flips</b>" if shot.flipped else ""
     return (
         f"<figure class='sx-flicker' role='group' data-frame='before' "
         f"aria-label='Sample {n} of {escape(way.source)}: {target} {before} before, {after} after'>"
-        f"<div class='sx-stills'>{stills}</div>"
+        f"{still_pair(small(shot.before), small(shot.after), f'{target} {before}', f'{target} {after}')}"
         f"<figcaption class='small'><span>{before}</span> <span>→ {after}{flips}</span></figcaption></figure>"
     )
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from PIL import Image
 
 from front.links import Link
-from stylex import AttributeEdit, Direction, Explanation, StylEx
+from front.methods import METHODS
+from stylex import AttributeEdit, Direction, Explanation, MethodEdit, StylEx
 from stylex.pictures.images import load_image
 from stylex.pictures.render import change_map, probability
 
@@ -118,22 +121,31 @@ def flickers(e: Explanation, link: Link) -> str:
     question = f"What would make it {'surer of' if e.target == e.predicted else 'say'} {target}?"
     if not e.attributes:
         return f"<h2>{question}</h2><p class='quiet'>{escape(e.warnings[-1])}</p>"
-    how = "is changed alone" if e.strategy == "independent" else "is changed on top of the ones before it"
+    if e.method == "attfind":
+        alone = e.strategy == "independent"
+        how = f"one attribute is changed {'alone' if alone else 'on top of the ones before it'}"
+    else:
+        how = METHODS[e.method].how
     cards = "".join(_flicker(n, a, target, link) for n, a in enumerate(e.attributes, start=1))
     own = "" if link.sample else " Links bring back the classifier and the target; your own picture is not in them."
     return (
         f"<div class='sx-bar'><div><h2>{question}</h2><p class='quiet small'>Each picture alternates between before "
-        f"and after one attribute {how}. The numbers are the probability of {target}.{own}</p></div>"
+        f"and after {how}. The numbers are the probability of {target}.{own}</p></div>"
         f"{PAUSE_ALL}</div><div class='sx-flickers'>{cards}</div>"
     )
 
 
-def _flicker(n: int, a: AttributeEdit, target: str, link: Link) -> str:
+def _flicker(n: int, a: AttributeEdit | MethodEdit, target: str, link: Link) -> str:
     before, after = percent(a.prob_before), percent(a.prob_after)
     share = f"{100 * a.changed_share:.0f}&nbsp;%"
-    title = escape(a.title).replace(f" {mark(a.direction)}", f"&nbsp;{mark(a.direction)}")
+    title = re.sub(" ([↑↓])", "&nbsp;\\1", escape(a.title))
     start, low = 100 * a.prob_before, 100 * min(a.prob_before, a.prob_after)
-    notes = [f"{escape(a.layer)} · {a.channel} {mark(a.direction)}"] if a.name else []
+    if isinstance(a, AttributeEdit):
+        place, here = (a.index, a.direction), link.to(a.index, a.direction)
+        notes = [f"{escape(a.layer)} · {a.channel} {mark(a.direction)}"] if a.name else []
+    else:
+        place, here = None, replace(link, attribute=None)
+        notes = [f"{a.edit.coordinates} style coordinates move"]
     notes += [] if a.visible else ["too small a change to see"]
     small = "".join(f"<br><span class='quiet small'>{note}</span>" for note in notes)
     frames = {"before": (a.before, before), "after": (a.image, after), "where": (change_map(a.before, a.image), share)}
@@ -149,8 +161,7 @@ def _flicker(n: int, a: AttributeEdit, target: str, link: Link) -> str:
         f"<button type='button' data-show='{name}'>{name} <span class='number'>{number}</span></button>"
         for name, (_, number) in frames.items()
     )
-    linked = " data-linked='yes'" if link.attribute == (a.index, a.direction) else ""
-    here = escape(str(link.to(a.index, a.direction)))
+    linked = " data-linked='yes'" if place is not None and link.attribute == place else ""
     return (
         f"<figure class='sx-flicker' role='group' data-frame='before'{linked} "
         f"aria-label='Attribute {n}, {title}: {target} {before} before, {after} after, {points(a.delta)}'>"
@@ -161,7 +172,16 @@ def _flicker(n: int, a: AttributeEdit, target: str, link: Link) -> str:
         f"<p class='number small'>{points(a.delta)}</p>"
         f"<div class='sx-bar'><button type='button' class='sx-link sx-toggle'>{PLAY}</button>"
         f"<button type='button' class='sx-link' data-gif='{n}' aria-label='Save attribute {n} as GIF'>GIF</button>"
-        f"<a class='sx-link sx-copy' href='{here}' aria-label='Copy a link to attribute {n}'>Link</a></div></figure>"
+        f"<a class='sx-link sx-copy' href='{escape(str(here))}' aria-label='Copy a link to attribute {n}'>Link</a>"
+        "</div></figure>"
+    )
+
+
+def still_pair(before: Image.Image, after: Image.Image, says_before: str, says_after: str) -> str:
+    """Two pictures in one place, for a flicker, each with what is said of it, as HTML."""
+    return (
+        f"<div class='sx-stills'><img class='before' src='{data_uri(before)}' alt='before: {says_before}'>"
+        f"<img class='after' src='{data_uri(after)}' alt='after: {says_after}'></div>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -129,12 +129,14 @@ def compare(
     image: ImageSource,
     target: str | int | None = None,
     map_methods: Sequence[MapOf] = get_args(MapOf),
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Comparison:
     """Ask every method about one picture. A method that cannot answer has a row that says why.
 
     Args:
         target: class to reach; None for the runner-up.
         map_methods: which maps to draw.
+        progress: called with the number of methods and maps that are done and of all of them.
 
     Raises:
         ImageError, ValueError, ModelError: as `StylEx.explain`.
@@ -154,13 +156,15 @@ def compare(
             rows.append(Row(name, ShownEdit(**{**numbers, "name": name}), changed, seconds))
         except (MethodError, ValueError) as error:
             rows.append(Row(name, None, 0, time.perf_counter() - start, str(error)))
+        progress(len(rows), len(ROWS) + len(map_methods))
     found, notes = [], []
-    for method in map_methods:
+    for n, method in enumerate(map_methods, start=1):
         try:
             # A classifier's map is of what it sees; what it does not see has no place in the picture.
             found.append(map_of(model, image, seen.aim if method == "change" else None, method))
         except MethodError as error:
             notes.append(f"{method}: {error}")
+        progress(len(ROWS) + n, len(ROWS) + len(map_methods))
     edits = next((m for m, _ in found if m.method == "change"), None)
     overlaps = {m.name: round(overlap(m, edits), 4) for m, _ in found if edits is not None and m is not edits}
     told = explanation(model, seen, [row.shown for row in rows if row.shown is not None])

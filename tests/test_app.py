@@ -20,13 +20,14 @@ from PIL import Image
 from small import tiny_classifier
 
 import app
-from front import views
+from front import compare_views, views
 from front.endpoints import read_moves
 from front.handlers import Handlers, Visit
 from front.links import Link
 from front.models import Exhibit, Shelf, Wish
 from front.replies import TOP_K, plainly
-from stylex import StylEx
+from stylex import MethodError, StylEx
+from stylex.compare import ROWS
 from stylex.networks.config import ModelConfig
 from stylex.stylespace import StyleStats
 
@@ -106,6 +107,25 @@ def test_a_wrong_move_is_refused_in_one_sentence(moves, sentence):
     assert sentence in error.value.message.replace("&#x27;", "'")
 
 
+def test_explain_by_another_method_returns_its_edits(client, tiny_model, picture):
+    numbers, archive = client.predict(
+        handle_file(picture), "spotted", "independent", 2, "one", "random", api_name="/explain"
+    )
+    expected = tiny_model.explain(picture, "spotted", 2, method="random")
+    assert numbers["method"] == "random"
+    assert [a["index"] for a in numbers["attributes"]] == [a.index for a in expected.attributes]
+    with zipfile.ZipFile(archive) as files:
+        assert "explanation/attribute-2.gif" in files.namelist()
+
+
+def test_compare_returns_a_row_for_every_method_and_the_sheets(client, picture):
+    numbers, archive = client.predict(handle_file(picture), "spotted", api_name="/compare")
+    assert [row["name"] for row in numbers["methods"]] == list(ROWS)
+    assert all("prob_after" in row or row["note"] for row in numbers["methods"])
+    with zipfile.ZipFile(archive) as files:
+        assert {"comparison/compare.json", "comparison/compare.png"} <= set(files.namelist())
+
+
 def test_a_bad_picture_or_target_is_refused_in_one_sentence(client, picture, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_text("This is not a picture.")
@@ -117,13 +137,13 @@ def test_a_bad_picture_or_target_is_refused_in_one_sentence(client, picture, tmp
         client.predict(None, api_name="/classify")
 
 
-def test_the_three_endpoints_are_the_only_ones_and_say_what_they_do(client):
+def test_the_four_endpoints_are_the_only_ones_and_say_what_they_do(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain", "/counterfactual"}
+    assert set(endpoints) == {"/classify", "/explain", "/counterfactual", "/compare"}
     assert all(len(info["description"]) > 40 for info in endpoints.values())
 
 
-def test_an_ai_client_finds_the_three_endpoints_as_tools(shelf, monkeypatch, tmp_path):
+def test_an_ai_client_finds_the_endpoints_as_tools(shelf, monkeypatch, tmp_path):
     pytest.importorskip("mcp")
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
@@ -142,7 +162,7 @@ def test_an_ai_client_finds_the_three_endpoints_as_tools(shelf, monkeypatch, tmp
         found = anyio.run(tools)
     finally:
         demo.close()
-    assert {name.rpartition("_")[2] for name in found} == {"classify", "explain", "counterfactual"}
+    assert {name.rpartition("_")[2] for name in found} == {"classify", "explain", "counterfactual", "compare"}
     (explain,) = (tool for name, tool in found.items() if name.endswith("explain"))
     assert explain.description.startswith("Which attributes would change the classifier's mind")
     assert {"image", "target", "strategy", "top_k", "model"} <= set(explain.inputSchema["properties"])
@@ -181,8 +201,8 @@ def test_a_link_brings_model_sample_target_and_attribute_back(shelf):
     do = Handlers(shelf)
     (visit,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
     assert (visit.model, visit.sample) == ("one", "spotted-0")
-    (visit,) = (part for part in do.choose_model("two", "subset") if isinstance(part, Visit))
-    e = do.explain_sample("two", "plain-1", "plain", "independent")
+    (visit,) = (part for part in do.choose_model("two", "attfind", "subset") if isinstance(part, Visit))
+    e = do.explain_sample("two", "plain-1", "plain", "independent", "attfind")
     a = e.attributes[1]
     link = Visit("two", e, "plain-1").link.to(a.index, a.direction)
     screen = do.show_first(ask(model="two", sample="plain-1", target="plain", attr=str(link).rpartition("=")[2]))
@@ -209,8 +229,59 @@ def test_a_link_to_what_is_not_here_shows_the_first_and_says_what_is_missing(she
         assert any(says in part for part in screen if isinstance(part, str)), says
 
 
+def test_another_method_is_shown_and_its_knobs_turn(shelf, tiny_model, picture):
+    do = Handlers(shelf)
+    says = tiny_model.explain(picture).reconstruction_probs
+    target = min(says, key=says.__getitem__)  # something to be reached
+    for method in ("counterfactual", "eigenfind", "random"):
+        screen = do.show_first(ask(sample=picture.stem, target=target, method=method))
+        (visit,) = (part for part in screen if isinstance(part, Visit))
+        e = visit.explanation
+        assert e.method == method
+        assert str(visit.link).endswith(f"&method={method}")
+        a, *_ = e.attributes
+        # Turned to its end, a knob gives what its flicker says.
+        assert f"id='sx-now'>{views.percent(a.prob_after)}<" in do.turn_knobs(visit, 1.0)
+        assert f"id='sx-now'>{views.percent(a.prob_before)}<" in do.turn_knobs(visit, 0.0)
+
+
+def test_a_method_without_an_answer_says_why_and_attfind_answers_instead(shelf, tiny_model, monkeypatch, picture):
+    def silent(*args: Any, **options: Any) -> None:
+        raise MethodError("the classifier gives spotted 0.95 on this reconstruction already")
+
+    monkeypatch.setattr("stylex.model.explain_by", silent)
+    do = Handlers(shelf)
+    for screen in (
+        do.show_first(ask(method="counterfactual")),
+        do.show_upload(str(picture), "one", "counterfactual", "independent"),
+    ):
+        (visit,) = (part for part in screen if isinstance(part, Visit))
+        assert visit.explanation.method == "attfind"
+        assert any(isinstance(part, dict) and part.get("value") == "attfind" for part in screen)
+        (said,) = (part for part in screen if isinstance(part, str) and "has no answer here" in part)
+        assert said.startswith("<p>The smallest change (counterfactual) has no answer here: the classifier gives")
+        assert said.count("<p>") == 1
+
+
+def test_every_method_is_compared_on_the_picture_that_is_looked_at(shelf, picture):
+    do = Handlers(shelf)
+    assert do.show_comparison(None) == [None, compare_views.NOTHING]
+    (visit,) = (part for part in do.show_first(ask(model="two", target="spotted")) if isinstance(part, Visit))
+    compared, page = do.show_comparison(visit)
+    assert compared == visit.subject
+    assert page.count("class='sx-method'") == len(ROWS)
+    assert page.count("<img") == page.count(" alt='")
+    assert do.show_comparison(visit, compared) == gr.skip()
+    assert do.show_comparison(visit)[1] is page  # of a sample it is computed once for all visitors
+    assert do.show_comparison_again("compare", visit)[1] is page
+    assert do.show_comparison_again("picture", visit) == gr.skip()
+    (own,) = (p for p in do.show_upload(str(picture), "one", "attfind", "independent") if isinstance(p, Visit))
+    assert do.show_comparison(own, compared)[0] != compared
+    assert do.compare_sample.cache_info().currsize == 1  # and a visitor's own picture is not kept
+
+
 def test_an_upload_is_in_no_link(shelf, picture):
-    screen = Handlers(shelf).show_upload(str(picture), "one", "independent")
+    screen = Handlers(shelf).show_upload(str(picture), "one", "attfind", "independent")
     (page,) = (part for part in screen if isinstance(part, str) and "sx-copy" in part)
     assert "sample=" not in page
     assert "picture is not in them" in page
@@ -230,8 +301,8 @@ def test_a_pair_is_computed_once_for_all_visitors(shelf):
     seen, page = do.show_pair("two", "plain", "spotted")
     assert "From plain to spotted, and back" in page
     assert do.show_pair("two", "plain", "spotted")[1] is page
-    assert do.show_pair_again(True, "two", "plain", "spotted", ("one", "plain", "spotted"))[1] is page
-    assert do.show_pair_again(False, "two", "plain", "spotted") == gr.skip()
+    assert do.show_pair_again("classifier", "two", "plain", "spotted", ("one", "plain", "spotted"))[1] is page
+    assert do.show_pair_again("picture", "two", "plain", "spotted") == gr.skip()
     assert do.show_pair("two", "plain", "spotted", seen) == gr.skip()
     assert do.survey_of.cache_info().misses == 1
 
@@ -307,7 +378,7 @@ def test_a_click_can_only_name_what_is_on_the_page(shelf):
     do = Handlers(shelf)
     for data in ({"number": 5}, {"number": 0.0}, {"number": "0"}, {"number": None}, {}, None, [0]):
         with pytest.raises(gr.Error):
-            do.show_sample("one", "independent", gr.EventData(None, data))
+            do.show_sample("one", "attfind", "independent", gr.EventData(None, data))
 
 
 def test_ten_classes_have_a_target_and_a_pair_each(tmp_path, pictures):

@@ -54,7 +54,7 @@ def choose(page: Page, where: str, name: str) -> None:
 
 def explain_the_classifier(page: Page) -> Locator:
     """The second tab, once something stands on it."""
-    page.get_by_role("tab", name="Explain the classifier").click()
+    page.get_by_role("tab", name="The classifier").click()
     page.locator("#sx-survey h2").first.wait_for()
     return page.locator("#sx-survey")
 
@@ -228,6 +228,21 @@ def test_the_divider_wipes_between_before_and_now_and_stays_where_it_is(app_page
     app_page.get_by_role("button", name="All to 1").click()
     expect(app_page.locator("#sx-now")).not_to_have_text(alone)
     expect(split).to_have_value("1")
+
+
+def test_another_method_is_chosen_and_all_are_compared(app_page: Page) -> None:
+    choose(app_page, "#sx-method", "By chance, to compare with")
+    expect(app_page.locator("#sx-flickers")).to_contain_text("chosen by chance")
+    expect(app_page.locator("#sx-strategy")).to_be_hidden()
+    expect(app_page.locator("a.sx-copy").first).to_have_attribute("href", re.compile("method=random"))
+    app_page.get_by_role("tab", name="Compare").click()
+    rows = app_page.locator("#sx-comparison .sx-method")
+    expect(rows.filter(has=app_page.get_by_role("heading", name="random"))).to_contain_text("coordinates")
+    assert rows.filter(has_text=re.compile("coordinates|No answer")).count() == rows.count() == 8
+    target = app_page.locator("#sx-comparison h2").first.inner_text().removeprefix("Every method, asked for ")
+    label = rows.locator(".sx-flicker").first.get_attribute("aria-label") or ""
+    assert re.search(rf": {target} .+ before, .+ after$", label), label
+    expect(app_page.locator("#sx-comparison figure").last).to_contain_text("where the shortest way changes")
 
 
 def test_the_classifier_is_explained_between_two_classes(app_page: Page) -> None:

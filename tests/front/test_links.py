@@ -19,6 +19,7 @@ def read(link: str) -> Link:
     [
         Link("leaves", "healthy-3", "diseased", "subset", (1221, Direction.DOWN)),
         Link("me/stylex-mine@v2", None, "a class & a half = ü", "independent", None),
+        Link("hands", "0-1", "7", method="counterfactual"),
         Link(),
     ],
 )
@@ -34,4 +35,4 @@ def test_a_link_can_point_at_an_attribute():
 
 @pytest.mark.parametrize("attribute", ["", "17", "17-left", "-1-up", "1e3-up", "17-up-", "9" * 30 + "-up"])
 def test_what_cannot_be_understood_is_left_out(attribute):
-    assert Link.read({"how": "magic", "attr": attribute}) == Link()
+    assert Link.read({"how": "magic", "method": "magic", "attr": attribute}) == Link()
