@@ -42,6 +42,7 @@ DOCUMENTS = (
     "docs/data.md",
     "docs/deploy.md",
     "docs/methods.md",
+    "docs/proof.md",
     "docs/speed.md",
     "docs/training.md",
     "stylex/storage/card.md",

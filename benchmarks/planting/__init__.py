@@ -1,0 +1,1 @@
+"""Pictures whose causes are known: what `benchmarks/planted.py` is made of."""
