@@ -25,6 +25,7 @@ from .storage.files import ModelError
 from .storage.hub import HubError
 from .stylespace import Direction, StyleSpace, StyleStats, move, move_together
 from .version import __version__
+from .versus import Versus, versus
 
 __all__ = [
     "Attribute",
@@ -55,6 +56,7 @@ __all__ = [
     "StylEx",
     "StyleSpace",
     "StyleStats",
+    "Versus",
     "__version__",
     "build",
     "compare",
@@ -67,5 +69,6 @@ __all__ = [
     "select_one_vs_rest",
     "select_two_class",
     "subset",
+    "versus",
     "wrap",
 ]

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 
 from .classifiers.adopt import adopt
+from .classifiers.classifier import Classifier
 from .classifiers.config import Outputs
 from .classifiers.reading import Colours, Interpolation
 from .compare import FILES as COMPARED
@@ -22,10 +23,12 @@ from .methods.perturbation import FILES as PERTURBED
 from .model import StylEx
 from .neighbours import PROB, SPACES
 from .pictures.fonts import MISSING, undrawable
-from .pictures.images import to_tensor
+from .pictures.images import list_images, to_tensor
 from .pictures.render import probability
 from .storage.outputs import claim
 from .terminal import print_anything
+from .versus import FILES as JUDGED
+from .versus import versus
 
 MOST_NAMES = 1000  # attributes whose files are looked for before the work
 
@@ -47,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="stylex", description="See what an image classifier looks at.")
     commands = p.add_subparsers(dest="command", required=True)
     explain = commands.add_parser("explain", help="show which attributes change the classifier's mind about a picture")
+    explain.add_argument("image", help="the picture")
     _of_model(explain)
     explain.add_argument("--top-k", type=int, default=5, help="how many attributes (default %(default)s)")
     explain.add_argument("--method", choices=get_args(Method), default="attfind", help="default %(default)s")
@@ -66,26 +70,25 @@ def parser() -> argparse.ArgumentParser:
         help="of a counterfactual: the shortest way in the style coordinates, few of them, or w (default %(default)s)",
     )
     _output(explain)
-    together = commands.add_parser("compare", help="ask every method about one picture")
-    _of_model(together)
+    together = commands.add_parser(
+        "compare", help="ask every method about one picture, or, without one, two classifiers about many"
+    )
+    together.add_argument("image", nargs="?", help="the picture; without one, two classifiers are compared")
+    _of_model(together, "without a picture, the one to compare with the model's own")
+    _of_classifier(together)
+    together.add_argument(
+        "--pictures", help="of two classifiers: folder of pictures to ask them about; the model's samples if left out"
+    )
+    together.add_argument(
+        "--count", type=int, default=24, help="of two classifiers: pictures at most (default %(default)s)"
+    )
     _output(together)
     perturbed = commands.add_parser(
         "perturb", help="show where a picture has to change to lose its class; no generator"
     )
     perturbed.add_argument("image", help="the picture")
     perturbed.add_argument("--classifier", required=True, help="a classifier's folder or name, see docs/data.md")
-    perturbed.add_argument("--classifier-weights", help="weights of an architecture without a folder")
-    perturbed.add_argument("--class-names", help="names with commas between them, or a file with one in each line")
-    perturbed.add_argument("--classifier-resolution", type=int, help="side of the pictures that it reads")
-    perturbed.add_argument("--classifier-outputs", choices=get_args(Outputs), help="what it returns")
-    perturbed.add_argument("--classifier-groups", help="classes made of outputs, such as cat=281-285,dog=151-268")
-    perturbed.add_argument("--classifier-mean", type=_numbers, help="of the channels, with commas between them")
-    perturbed.add_argument("--classifier-std", type=_numbers, help="the same")
-    perturbed.add_argument("--classifier-colours", choices=get_args(Colours), help="order in which it reads channels")
-    perturbed.add_argument("--classifier-interpolation", choices=get_args(Interpolation), help="to its size")
-    perturbed.add_argument("--classifier-crop", type=float, help="share of the sides that it reads, in the middle")
-    perturbed.add_argument("--classifier-arguments", type=_object, help='of an architecture: {"aux_logits": false}')
-    perturbed.add_argument("--number-class-names", action="store_true", help="names that occur twice get a number")
+    _of_classifier(perturbed)
     perturbed.add_argument("--target", help="the class to take away; the picture's own if left out")
     perturbed.add_argument("--resolution", type=int, help="side of the picture; the classifier's if left out")
     perturbed.add_argument("--steps", type=int, default=STEPS, help="default %(default)s")
@@ -114,13 +117,49 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _of_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("image", help="the picture")
+def _of_classifier(command: argparse.ArgumentParser) -> None:
+    """What a classifier's name does not say; see docs/data.md."""
+    command.add_argument("--classifier-weights", help="weights of an architecture without a folder")
+    command.add_argument("--class-names", help="names with commas between them, or a file with one in each line")
+    command.add_argument("--classifier-resolution", type=int, help="side of the pictures that it reads")
+    command.add_argument("--classifier-outputs", choices=get_args(Outputs), help="what it returns")
+    command.add_argument("--classifier-groups", help="classes made of outputs, such as cat=281-285,dog=151-268")
+    command.add_argument("--classifier-temperature", type=float, help="its logits are divided by it")
+    command.add_argument("--classifier-mean", type=_numbers, help="of the channels, with commas between them")
+    command.add_argument("--classifier-std", type=_numbers, help="the same")
+    command.add_argument("--classifier-colours", choices=get_args(Colours), help="order in which it reads channels")
+    command.add_argument("--classifier-interpolation", choices=get_args(Interpolation), help="to its size")
+    command.add_argument("--classifier-crop", type=float, help="share of the sides that it reads, in the middle")
+    command.add_argument("--classifier-arguments", type=_object, help='of an architecture: {"aux_logits": false}')
+    command.add_argument("--number-class-names", action="store_true", help="names that occur twice get a number")
+
+
+def _adopted(o: argparse.Namespace) -> Classifier:
+    return adopt(
+        o.classifier,
+        weights=o.classifier_weights,
+        class_names=o.class_names,
+        resolution=o.classifier_resolution,
+        mean=o.classifier_mean,
+        std=o.classifier_std,
+        outputs=o.classifier_outputs,
+        arguments=o.classifier_arguments,
+        colours=o.classifier_colours,
+        interpolation=o.classifier_interpolation,
+        crop=o.classifier_crop,
+        number_names=o.number_class_names,
+        groups=o.classifier_groups,
+        temperature=o.classifier_temperature,
+    )
+
+
+def _of_model(command: argparse.ArgumentParser, more: str = "") -> None:
     command.add_argument(
         "--model", required=True, help="a model folder, or a Hub repository such as someone/stylex-leaves"
     )
     command.add_argument("--revision", help="branch, tag or commit of the repository")
-    command.add_argument("--classifier", help="the classifier of a model that could not be saved with it")
+    own = "the classifier of a model that could not be saved with it"
+    command.add_argument("--classifier", help=f"{own}; {more}" if more else own)
     command.add_argument("--target", help="the class to move towards; the runner-up if left out")
 
 
@@ -171,6 +210,8 @@ def _explain(o: argparse.Namespace) -> int:
 
 
 def _compare(o: argparse.Namespace) -> int:
+    if o.image is None:
+        return _compare_classifiers(o)
     claim(Path(o.output), COMPARED, spare=[o.image])
     found = compare(_load(o), o.image, target=o.target)
     folder = found.save(o.output)
@@ -192,23 +233,45 @@ def _compare(o: argparse.Namespace) -> int:
     return 0
 
 
+def _compare_classifiers(o: argparse.Namespace) -> int:
+    if o.classifier is None:
+        raise ValueError("give a picture to ask every method about, or another classifier with --classifier")
+    if o.count < 1:
+        raise ValueError(f"count is {o.count}; use 1 or more")
+    claim(Path(o.output), JUDGED)
+    folder = Path(o.pictures or Path(o.model) / "samples")
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder of pictures; name one with --pictures")
+    files = list_images(folder)
+    # Some of every sub-folder, which may be a class.
+    files = files[:: max(1, len(files) // o.count)][: o.count]
+    if not files:
+        raise ValueError(f"{folder} has no picture; name another folder with --pictures")
+    model = StylEx.from_pretrained(o.model, revision=o.revision)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    called = Path(o.model).name, Path(o.classifier).name
+    found = versus(model, _adopted(o), model.load_images(files), names, called)
+    told = found.to_dict()
+    print(
+        f"{found.names[0]} and {found.names[1]} agree on {told['agree']:.0%} of {told['n']} pictures, on "
+        f"{told['agree_on_reconstructions']:.0%} of their reconstructions"
+    )
+    for row in told["disagree"][:5]:
+        print(f"  {row['file']}: {found.names[0]} {_bars(row['first'])}; {found.names[1]} {_bars(row['second'])}")
+    print("what moves the one more than the other (mean change of the target's probability, decisions that flip):")
+    for moved in found.moved[:10]:
+        each = (
+            f"{name} " + ("calls them all that" if d is None or f is None else f"{100 * d:+.1f} %, {f:.0%} flip")
+            for name, d, f in zip(found.names, moved.delta_prob, moved.flips, strict=True)
+        )
+        print(f"  {moved.title} towards {moved.target}: {'; '.join(each)}")
+    print(f"written to {found.save(o.output)}")
+    return 0
+
+
 def _perturb(o: argparse.Namespace) -> int:
     claim(Path(o.output), PERTURBED, spare=[o.image])
-    classifier = adopt(
-        o.classifier,
-        weights=o.classifier_weights,
-        class_names=o.class_names,
-        resolution=o.classifier_resolution,
-        mean=o.classifier_mean,
-        std=o.classifier_std,
-        outputs=o.classifier_outputs,
-        arguments=o.classifier_arguments,
-        colours=o.classifier_colours,
-        interpolation=o.classifier_interpolation,
-        crop=o.classifier_crop,
-        number_names=o.number_class_names,
-        groups=o.classifier_groups,
-    )
+    classifier = _adopted(o)
     if o.resolution is not None and o.resolution < 8:
         raise ValueError(f"resolution is {o.resolution}; use 8 or more")
     reads = classifier.config.resolution  # (height, width) of one that reads no squares; it resizes what it gets

@@ -31,7 +31,7 @@ ON_DEMAND = {"timm", "transformers", "lpips", "captum"}
 FLOORS = (
     {"__init__", "__main__"},
     {"model"},
-    {"compare", "explain", "folder", "neighbours"},
+    {"compare", "explain", "folder", "neighbours", "versus"},
     {"explanation", "attfind", "methods"},
     {"pictures"},
     {"networks"},

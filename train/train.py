@@ -81,6 +81,7 @@ def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
         crop=o.classifier_crop,
         number_names=o.number_class_names,
         groups=o.classifier_groups,
+        temperature=o.classifier_temperature,
     )
     if o.push_to_hub and not classifier.portable:
         raise ConfigError(f"{o.classifier}: {NOT_SHARED}")

@@ -29,8 +29,9 @@ class Attribute:
     """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`.
 
     Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
-    decision flips, and the share on which a person sees the change. `name` is for a person to fill in; `proposal` is a
-    description that was measured (`pictures.names`); `rule` says by which one it was chosen.
+    decision flips, and the share on which a person sees the change. For a person to fill in are `name`, and
+    `no_reason`: that this should be no reason for a decision, see train/repair.py. `proposal` is a description that was
+    measured (`pictures.names`); `rule` says by which one it was chosen.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Attribute:
     delta_logit_std: float | None = None
     rule: str | None = None
     proposal: Proposal | None = None
+    no_reason: bool = False
 
     @property
     def coordinate(self) -> str:
@@ -68,7 +70,10 @@ class Attribute:
         return told(self.name, self.proposal)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "direction": self.direction.name.lower()}
+        row = {**asdict(self), "direction": self.direction.name.lower()}
+        if not self.no_reason:  # as older versions know it
+            del row["no_reason"]
+        return row
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Attribute:
@@ -80,7 +85,7 @@ class Attribute:
         if not isinstance(row, dict):
             raise ValueError(f"is {row!r}; it must be an object")
         known = {f.name for f in fields(cls)}
-        if missing := sorted(known - {*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "proposal"} - set(row)):
+        if missing := sorted(known - {*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "proposal", "no_reason"} - set(row)):
             raise ValueError(f"key {missing[0]} is missing")
         if unknown := sorted(set(row) - known):
             raise ValueError(f"key {unknown[0]} is unknown")
@@ -96,6 +101,8 @@ class Attribute:
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
                 raise ValueError(f"{key} is {value!r}; it must be a number")
+        if not isinstance(row.get("no_reason", False), bool):
+            raise ValueError(f"no_reason is {row['no_reason']!r}; it must be true or false")
         if row["direction"] not in ("down", "up"):
             raise ValueError(f"direction is {row['direction']!r}; it must be 'down' or 'up'")
         proposal = None if row.get("proposal") is None else Proposal.from_dict(row["proposal"])

@@ -75,6 +75,7 @@ def adopt(
     crop: float | None = None,
     number_names: bool = False,
     groups: str | None = None,
+    temperature: float | None = None,
 ) -> Classifier:
     """The classifier that `name` names, tried on a few pictures.
 
@@ -93,6 +94,7 @@ def adopt(
         crop: the share of a picture's sides that it reads, in the middle; all of it if nobody says anything.
         number_names: names that occur more than once get the number of their output: "crane (134)".
         groups: classes made of several outputs each, such as "cat=281-285,dog=151-268"; see `groups.parse_groups`.
+        temperature: its logits are divided by it; see `ClassifierConfig`.
 
     Raises:
         ClassifierError, ModelError: one sentence that names the classifier, what is wrong and the way out.
@@ -104,7 +106,7 @@ def adopt(
         "outputs": outputs,
         "class_names": class_names,
     }
-    said |= {"colours": colours, "interpolation": interpolation, "crop": crop}
+    said |= {"colours": colours, "interpolation": interpolation, "crop": crop, "temperature": temperature}
     given: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
     if class_names is not None:
         names = names_of(class_names) if isinstance(class_names, str) else list(class_names)

@@ -158,6 +158,13 @@ def test_a_wheel_knows_its_classes_and_how_it_reads(pets):
     assert by_name.config.groups == ("281-285", "517")
 
 
+def test_a_temperature_divides_the_logits_of_the_groups(pets):
+    cooler = adopt(
+        "wheel:efficientnet-lite0", resolution=64, crop=1.0, groups="cat=281-285,dog=151-268", temperature=3.0
+    )
+    torch.testing.assert_close(3 * cooler(X), pets(X))
+
+
 def test_a_missing_or_another_wheel_is_said(pets, tmp_path, monkeypatch):
     with pytest.raises(ClassifierError, match="there is no wheel:resnet; use wheel:efficientnet-lite0, wheel:"):
         adopt("wheel:resnet")

@@ -79,6 +79,9 @@ class Options:
         classifier_outputs: logits, probabilities, or sigmoid (logits of one sigmoid for each class).
         classifier_groups: classes made of several outputs each, by number, range or name, such as
             cat=281-285,dog=151-268 or cat=tabby+Persian cat,other=rest; what is in no group is left out.
+        classifier_temperature: its logits are divided by it, and the model keeps it. One that is surer than it is right
+            leaves edits nothing to show, and training nothing to learn; about 1 is what train/train_classifier.py
+            finds.
         judge: folder of a second classifier for the reports; by default the sub-folder judge of the first.
         resolution: side of the generated pictures; one of the presets.
         channels: generator channels from 4x4 up, instead of the preset's.
@@ -173,6 +176,7 @@ class Options:
     classifier_std: list[float] | None = None
     classifier_outputs: Outputs | None = None
     classifier_groups: str | None = None
+    classifier_temperature: float | None = None
     judge: str | None = None
     resolution: int = 64
     channels: list[int] | None = None

@@ -1,0 +1,173 @@
+"""What should be no reason is taken from a classifier, and the page says what that did."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from small import NAMES, tiny_classifier
+from torch import Tensor
+
+from stylex import StylEx, load_classifier
+from stylex.classifiers.adopt import adopt
+from stylex.classifiers.classifier import ClassifierError, wrap
+from stylex.methods.records import MethodError
+from stylex.storage.outputs import OutputError
+from stylex.stylespace import StyleStats
+from train import repair
+from train.measure.dependence import dependence, fall
+from train.train_classifier import Options as Views
+from train.train_classifier import logits_of
+from train.unlearn import retrain
+
+
+def test_dependence_by_hand():
+    """A classifier that reads the first of two coordinates: at its ends the probability is 1/4 and 3/4."""
+    s = torch.zeros(3, 2)
+    ends = torch.tensor([3.0, 3.0]).log()
+    stats = StyleStats(-ends, ends, torch.zeros(2), torch.ones(2), 3)
+
+    def logits_of(s: Tensor) -> Tensor:
+        return torch.stack([torch.zeros(len(s)), s[:, 0] - 0.001], dim=1)
+
+    first, second = dependence(logits_of, s, [0, 1], stats)
+    assert first.distance == pytest.approx(0.25, abs=1e-3)
+    assert (first.flips, second.distance, second.flips) == (0.5, 0, 0)
+    assert first.each.tolist() == pytest.approx([0.25] * 3, abs=1e-3)
+    assert fall([first], [second]) == 1
+    assert fall([second], [first]) == 0
+
+
+def planted(count: int, biased: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """Squares with a small spot or without, which is the class, whose colour tells the class, too, if `biased`."""
+    rule = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    colours = labels if biased else torch.randint(2, (count,), generator=rule)
+    x = torch.full((count, 3, 16, 16), 90.0)
+    x[:, 0] += 80 * colours[:, None, None]
+    x[:, 2] += 80 * (1 - colours[:, None, None])
+    for n in (labels == 1).nonzero().flatten().tolist():
+        row, column = torch.randint(2, 10, (2,), generator=rule).tolist()
+        x[n, :, row : row + 4, column : column + 4] = 15
+    noise = torch.randn(x.shape, generator=rule)
+    return (x + 4 * noise).clamp(0, 255).byte(), labels
+
+
+def recoloured(x: Tensor) -> Tensor:
+    """The same squares in the other colour."""
+    return x.flip(1)
+
+
+def test_a_planted_shortcut_is_unlearned():
+    """Dependence on the colour falls by more than 80 %, and the accuracy on pictures without the bias rises."""
+    x, y = planted(256, biased=True, seed=0)
+    fair, fair_y = planted(128, biased=False, seed=1)
+    views = Views("", "", flips="dihedral", adversarial=0, brightness=0, contrast=0, saturation=0, hue=0, noise=0)
+    how = {"epochs": 8, "batch_size": 32, "learning_rate": 5e-3}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        start = tiny_classifier()
+    untouched = [p.clone() for p in start.network.parameters()]
+    biased = retrain(start, x, y, x[None], (x, y), views, share=0.5, **how)
+    assert all(torch.equal(p, q) for p, q in zip(start.network.parameters(), untouched, strict=True))
+    copies = torch.stack([x, recoloured(x)])
+    fixed = retrain(biased, x, y, copies, (fair, fair_y), views, share=0.9, **how)
+
+    def right(classifier) -> float:
+        return float((logits_of(classifier, fair).argmax(1) == fair_y).float().mean())
+
+    def reads_colour(classifier) -> float:
+        p, q = (logits_of(classifier, pictures).softmax(1) for pictures in (fair, recoloured(fair)))
+        return float((p - q).abs().mean())
+
+    assert right(biased) < 0.9
+    assert right(fixed) > 0.95
+    assert reads_colour(fixed) < 0.2 * reads_colour(biased)
+
+
+@pytest.fixture
+def run(model_folder, pictures, tmp_path):
+    def of(*more: str, model=model_folder):
+        given = ["--model", str(model), "--data", str(pictures), "--output", str(tmp_path / "out")]
+        return repair.main([*given, "--epochs", "1", "--batch_size", "16", *more])
+
+    return of
+
+
+def mark(model_folder) -> int:
+    """A person's tick at the first attribute: its coordinate."""
+    path = model_folder / "attributes.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["attributes"][0]["no_reason"] = True
+    path.write_text(json.dumps(told), encoding="utf-8")
+    return told["attributes"][0]["index"]
+
+
+def test_a_marked_attribute_is_measured_before_and_after_and_the_classifier_is_kept(run, model_folder, tmp_path):
+    index = mark(model_folder)
+    numbers = run()
+    assert [row["index"] for row in numbers["marked"]] == [index]
+    assert numbers["marked"][0]["before"] == numbers["before"]["dependence"]
+    assert 0 <= numbers["after"]["held_out"]["accuracy"] <= 1
+    assert json.loads((tmp_path / "out" / "repair.json").read_text(encoding="utf-8")) == numbers
+    new, old = load_classifier(tmp_path / "out"), StylEx.from_pretrained(model_folder).classifier
+    assert new.class_names == old.class_names
+    x = torch.rand(2, 3, 16, 16)
+    assert not torch.allclose(new(x), old(x), atol=1e-2)
+    page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert "What took their place" in page
+    assert page.count("<img") >= 2
+    assert "http" not in page
+
+
+def test_a_mark_stays_with_the_model(model_folder, tmp_path):
+    mark(model_folder)
+    model = StylEx.from_pretrained(model_folder)
+    assert [a.no_reason for a in model.attributes][:2] == [True, False]
+    again = StylEx.from_pretrained(model.save_pretrained(tmp_path / "again"))
+    assert [a.no_reason for a in again.attributes] == [a.no_reason for a in model.attributes]
+    rows = json.loads((tmp_path / "again" / "attributes.json").read_text(encoding="utf-8"))["attributes"]
+    assert ["no_reason" in row for row in rows[:2]] == [True, False]  # the others are as older versions know them
+    rows[0]["no_reason"] = "yes"
+    (tmp_path / "again" / "attributes.json").write_text(json.dumps({"attributes": rows}), encoding="utf-8")
+    with pytest.raises(ValueError, match="attribute 0: no_reason is 'yes'; it must be true or false"):
+        StylEx.from_pretrained(tmp_path / "again")
+
+
+def test_groups_and_a_test_of_another_source_are_told(run, pictures, tmp_path):
+    table = tmp_path / "groups.csv"
+    files = sorted(p.relative_to(pictures).as_posix() for p in pictures.rglob("*.png"))
+    table.write_text("\n".join(["file,group", *(f"{f},{'ab'[i % 2]}" for i, f in enumerate(files))]), encoding="utf-8")
+    numbers = run("--no_reason", "[3]", "--test", str(pictures), "--groups", str(table))
+    for when in ("before", "after"):
+        told = numbers[when]["test"]
+        assert told["n"] == 60
+        assert told["worst_group"] == min(told["groups"][g]["accuracy"] for g in "ab")
+    table.write_text("file,group\nplain/plain-0.png,a\n", encoding="utf-8")
+    with pytest.raises(MethodError, match=r"groups\.csv lacks .*\.png; it needs a row for each picture"):
+        run("--no_reason", "[3]", "--groups", str(table))
+
+
+def test_what_cannot_be_repaired_is_said(run, model_folder, tiny_model, pictures, tmp_path):
+    with pytest.raises(MethodError, match="no attribute is marked as no reason: write"):
+        run()
+    with pytest.raises(MethodError, match="no_reason is 9999; the searched coordinates are 0 to"):
+        run("--no_reason", "[9999]")
+    with pytest.raises(MethodError, match=r"strength is 2\.0; use a number above 0 and up to 1"):
+        run("--strength", "2")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i in range(20):
+        Image.new("RGB", (16, 16), (9 * i, 80, 80)).save(flat / f"{i}.png")
+    with pytest.raises(MethodError, match="has no labels, and a classifier learns from labels"):
+        run("--no_reason", "[3]", "--data", str(flat))
+    with pytest.raises(ClassifierError, match="a TorchScript file or a function, which cannot be trained on"):
+        repair.check_repairable(wrap(lambda x: x.mean((2, 3))[:, :2], list(NAMES), 16))
+    with pytest.raises(ClassifierError, match="are those of the wheel efficientnet-lite0, which stay as they are"):
+        repair.check_repairable(adopt("wheel:efficientnet-lite0", resolution=64))
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "page.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"page\.html was not written by stylex"):
+        run("--no_reason", "[3]")
