@@ -14,7 +14,7 @@ from torch import Tensor
 from . import metrics
 from .methods.records import Edit
 from .pictures.names import Proposal, told, words
-from .pictures.render import animate, captioned, change_map, flicker, grid, probability
+from .pictures.render import animate, captioned, change_map, flicker, grid, probability, signed_bars
 from .storage.files import write_json
 from .storage.outputs import filling, looks_ours
 from .stylespace import Direction, coordinate
@@ -22,7 +22,7 @@ from .stylespace import Direction, coordinate
 Strategy = Literal["independent", "subset", "list"]
 Method = Literal["attfind", "counterfactual", "eigenfind", "ganalyze", "s2n", "random"]
 # Names of the files of one attribute, and of a counterfactual's way.
-ATTRIBUTE = r"attribute-\d+(-map\.png|\.png|\.gif|\.webp)|progression\.(png|gif|webp)"
+ATTRIBUTE = r"attribute-\d+(-map\.png|\.png|\.gif|\.webp)|progression(\.(png|gif|webp)|-bars\.png)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,8 @@ class Explanation:
 
         explanation.json, source.png, reconstruction.png, and for each attribute n: attribute-n.png (the picture with
         it changed), attribute-n.gif and .webp (the flicker), attribute-n-map.png (where it changed); overview.png
-        shows all of it on one sheet. Of a counterfactual also progression.png, .gif and .webp, the pictures on the way.
+        shows all of it on one sheet. Of a counterfactual also progression.png, .gif and .webp, the pictures on the
+        way, and progression-bars.png, how far they went along the model's attributes, in shares of each one's range.
         Files of an earlier explanation that are as it left them are written over, and go if this one has fewer.
 
         Raises:
@@ -197,6 +198,8 @@ class Explanation:
                 frames, numbers = zip(*self.progression, strict=True)
                 captions = [f"{self.target}  {probability(p)}" for p in numbers]
                 grid([frames], column_titles=captions).save(aside / "progression.png")
+                if along := self.attributes[0].edit.found.get("along"):
+                    signed_bars(along, "along the model's attributes").save(aside / "progression-bars.png")
                 for suffix in (".gif", ".webp"):
                     animate(frames, aside / f"progression{suffix}", captions)
             write_json(aside / "explanation.json", self.to_dict())

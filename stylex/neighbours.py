@@ -24,6 +24,7 @@ from .explain import (
 )
 from .explanation import Explanation, Method, MethodEdit, ShownEdit
 from .methods import maps
+from .methods.attribution import by_attributes, strongest
 from .methods.baselines import ganalyze, random_moves, rank_by_signal
 from .methods.counterfactual import Counterfactuals, counterfactual
 from .methods.eigenfind import affine_weight, eigen_directions, find_directions
@@ -39,7 +40,8 @@ Space = Literal["styles", "few", "w"]
 SPACES: dict[str, str] = {"styles": "shortest way", "few": "fewest coordinates", "w": "way in w"}
 # A picture whose target is as probable as this already has no counterfactual worth showing; also what is asked for.
 PROB = 0.9
-# Coordinates of a counterfactual that its record names, those that move farthest first.
+# Coordinates of a counterfactual that its record names, those that move farthest first; and attributes for each class
+# by which it is described.
 NAMED = 10
 # Pictures of a progression, at most.
 FRAMES = 8
@@ -189,6 +191,8 @@ def counterfactual_of(
         )
     found = counterfactuals(model, seen.latent, seen.s, seen.aim, prob, space)
     edit = counterfactual_edit(model, found, 0, name, space, seen.s)
+    along = strongest(by_attributes(edit.delta[None], words(model, [name]), stats_of(model)), 0)
+    edit = replace(edit, found={**edit.found, "along": along})
     (numbers,) = shown(model, seen.s, edit.apply(seen.s), seen.aim)
     told = explanation(
         model,
@@ -200,6 +204,17 @@ def counterfactual_of(
     if not found.arrived[0]:
         told.warnings.append(f"The counterfactual {found.sentence(0, name)}; what is shown is as far as it came.")
     return told
+
+
+def words(model: Explainable, targets: Sequence[str], count: int = NAMED) -> list[tuple[str, int, Direction]]:
+    """The words by which a change is described: (title, coordinate, direction) of the first `count` attributes towards
+    each of these classes, none twice."""
+    chosen: dict[str, tuple[str, int, Direction]] = {}
+    for a in model.attributes:
+        title = f"{a.words} ({a.coordinate})" if a.words else a.coordinate
+        if a.target in targets and len(chosen) < count * len(targets):
+            chosen.setdefault(title, (title, a.index, a.direction))
+    return list(chosen.values())
 
 
 def counterfactuals(

@@ -21,7 +21,7 @@ from .pictures.images import to_pil
 from .pictures.render import change_map, grid, probability
 from .storage.files import write_json
 from .storage.outputs import filling
-from .stylespace import Direction, move
+from .stylespace import Direction, coordinate, move
 
 # Moves that are tried, shared evenly among the classes, half of them what each classifier asks for.
 TRIED = 40
@@ -36,7 +36,7 @@ class Moved:
 
     Means over the pictures that each of them calls another class than `target`: the change of the target's probability,
     and the share whose decision becomes it; None where a classifier calls them all `target` already. `visible` is the
-    share of the pictures on which a person sees the move; `asked_by` says whose list or gradient it came from.
+    share of the pictures on which a person sees the move; `name` what the model's list calls it; `asked_by` says whose list or gradient it came from.
     """
 
     index: int
@@ -52,7 +52,8 @@ class Moved:
 
     @property
     def title(self) -> str:
-        return self.name or f"{self.layer} · {self.channel} {'↑' if self.direction == Direction.UP else '↓'}"
+        where = coordinate(self.layer, self.channel, self.direction)
+        return f"{self.name} ({where})" if self.name else where
 
     @property
     def gap(self) -> float:
@@ -215,7 +216,7 @@ def versus(
             after = drawn(move(s, index, direction, stats))
             change = both(after)
             layer, channel = model.space.locate(index)
-            given = next((a.name for a in model.attributes if (a.index, a.direction) == (index, direction)), None)
+            given = next((a.words for a in model.attributes if (a.index, a.direction) == (index, direction)), None)
             deltas, flips = [], []
             for k in range(2):
                 open_ = answers[k] != target

@@ -70,6 +70,13 @@ def test_few_need_fewer_coordinates_than_the_shortest_way(tiny_model, seen):
     assert 0 < int(few.coordinates) < int(many.coordinates) / 2
 
 
+def test_noise_is_constant_so_two_searches_are_one(tiny_model, seen):
+    for space in ("styles", "w"):
+        first, again = (counterfactuals(tiny_model, *seen, target=1, prob=0.8, space=space) for _ in range(2))
+        assert torch.equal(first.z, again.z)
+        assert torch.equal(first.prob_after, again.prob_after)
+
+
 def test_the_search_in_w_changes_w_alone(tiny_model, seen):
     found = counterfactuals(tiny_model, *seen, target=1, prob=0.8, space="w")
     assert found.delta[0, tiny_model.config.w_dim :].abs().max() == 0
@@ -121,6 +128,10 @@ def test_every_method_explains_a_picture(tiny_model, leaf, method, tmp_path):
 def test_a_saved_counterfactual_shows_the_way(tiny_model, leaf, tmp_path):
     folder = tiny_model.counterfactual(leaf, "spotted", prob=0.8).save(tmp_path)
     assert (folder / "progression.png").is_file()
+    assert (folder / "progression-bars.png").is_file()
+    (told,) = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))["attributes"]
+    titles = {a.coordinate for a in tiny_model.attributes}
+    assert set(told["found"]["along"]) <= titles
     with Image.open(folder / "progression.gif") as film:
         assert film.n_frames >= 3
     tiny_model.explain(leaf, "spotted").save(tmp_path)  # nothing of the old one stays

@@ -27,12 +27,11 @@ from stylex.explain import at_once
 from stylex.methods.attribution import by_attributes, by_probes, fit_probes, overall, read_labels, strongest
 from stylex.methods.counterfactual import Counterfactuals
 from stylex.methods.records import MethodError
-from stylex.neighbours import PROB, Space, counterfactuals, stats_of
+from stylex.neighbours import PROB, Space, counterfactuals, stats_of, words
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import change_map, grid, probability, signed_bars
 from stylex.storage.files import write_json, write_text
 from stylex.storage.outputs import claim, filling
-from stylex.stylespace import Direction
 from train.data.pictures import Pictures, Split, load_pictures, to_float
 from train.engine.device import device
 from train.options.command import check_numbers, parse
@@ -132,17 +131,12 @@ def words_of(model: StylEx, asked: Asked, latents: Tensor, z: Tensor, delta: Ten
         probes = fit_probes(w, read_labels(o.labels, pictures.names))
         width = model.config.w_dim
         return by_probes(probes, latents[:, :width], z[:, :width])
-    chosen: dict[str, tuple[str, int, Direction]] = {}
-    wanted = {model.class_names[t] for t in asked.target.tolist()}
-    for a in model.attributes:
-        title = f"{a.words} ({a.coordinate})" if a.words else a.coordinate
-        if a.target in wanted and len(chosen) < WORDS * len(wanted):
-            chosen.setdefault(title, (title, a.index, a.direction))
+    chosen = words(model, sorted({model.class_names[t] for t in asked.target.tolist()}))
     if not chosen:
         raise MethodError(
             "this model has no attributes to describe a change by; run train/find_attributes.py on it first"
         )
-    return by_attributes(delta, list(chosen.values()), stats_of(model))
+    return by_attributes(delta, chosen, stats_of(model))
 
 
 def html_picture(image: Image.Image, name: str) -> str:

@@ -255,7 +255,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
                 "index": index,
                 "layer": model.space.locate(index)[0],
                 "channel": model.space.locate(index)[1],
-                "names": sorted({a.name for a in found if a.name}),
+                "names": sorted({a.words for a in found if a.words}),
                 "before": round(was[i].distance, 4),
                 "after": round(now[i].distance, 4),
             }

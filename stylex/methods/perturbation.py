@@ -31,6 +31,7 @@ POWER, DILATION, MARGIN = 6.0, 20 / 224, 0.1
 # The first weights pass the picture on, with so much of a usual first draw on top: nine draws one after the other leave
 # nothing of a picture, and a search that starts there does not come back.
 NOISE = 0.1
+ABOUT = 256  # pixels of a picture on the sheet
 # A first choice below this is worth a warning.
 UNSURE = 0.5
 
@@ -106,7 +107,8 @@ class Perturbed:
         folder = Path(folder)
         before, after = to_pil(x[n]), to_pil(self.x[n])
         where = heat_map(before, heat.values.cpu().numpy())
-        where = cross(where.resize((4 * where.width, 4 * where.height)), *heat.centre, of=before.size)
+        scale = max(1, round(ABOUT / max(before.size)))
+        where = cross(where.resize((scale * before.width, scale * before.height)), *heat.centre, of=before.size)
         titles = [
             f"{class_name}  {probability(float(self.prob_before[n]))}",
             f"{class_name}  {probability(float(self.prob_after[n]))}",

@@ -61,6 +61,17 @@ def test_a_direction_that_raises_the_class_both_ways_is_inconsistent():
     assert [edit.found["direction"] for edit in found.edits] == [1]
 
 
+def test_more_than_two_classes_are_not_taken_for_two():
+    """The published search knew two outputs; a third that is stronger keeps the decision."""
+
+    def three(s: Tensor) -> Tensor:
+        return torch.stack([torch.zeros(len(s)), s[:, 0], s[:, 1]], dim=1)
+
+    s = torch.tensor([[-1.0, 0, 0], [-1.0, 9, 0]])
+    found = find_directions(three, s, torch.eye(3)[:1], target=1, degree=3)
+    assert found.explained == 0.5
+
+
 def test_a_picture_is_explained_once_by_the_first_direction_that_reaches_it():
     def both(s: Tensor) -> Tensor:
         return torch.stack([torch.zeros(len(s)), 2 * s[:, 0] + s[:, 1] - 1], dim=1)

@@ -53,6 +53,23 @@ def test_a_dead_network_gives_the_picture_back_and_no_nan():
     torch.testing.assert_close(network(x), x)
 
 
+def test_the_classifier_sees_the_picture_as_it_is():
+    """The notebook turned the channels round and kept their means."""
+    x, shown = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0)), []
+
+    def reads_red(x: Tensor) -> Tensor:
+        shown.append(x.detach().clone())
+        return torch.stack([x[:, 0].mean(dim=(1, 2)), x[:, 2].mean(dim=(1, 2))], dim=1)
+
+    perturb(reads_red, x, steps=1)
+    assert torch.equal(shown[0], x)
+
+
+def test_the_same_seed_gives_the_same_map():
+    first, again = (perturb(bright, spot(10, 10), steps=5) for _ in range(2))
+    assert torch.equal(first.x, again.x)
+
+
 def test_every_class_can_be_taken_away():
     found = perturb(bright, spot(10, 10), target=torch.tensor([0]), steps=3)
     assert float(found.prob_before) < 0.1
