@@ -36,7 +36,8 @@ class Moved:
 
     Means over the pictures that each of them calls another class than `target`: the change of the target's probability,
     and the share whose decision becomes it; None where a classifier calls them all `target` already. `visible` is the
-    share of the pictures on which a person sees the move; `name` what the model's list calls it; `asked_by` says whose list or gradient it came from.
+    share of the pictures on which a person sees the move; `name` is what the model's list calls it, and `asked_by` says
+    whose list or gradient it came from.
     """
 
     index: int
