@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from benchmarks import page
+from stylex.classifiers.stranger import Stranger
 from stylex.model import StylEx
 from stylex.pictures.images import to_pil_list
 from stylex.pictures.render import grid
@@ -30,9 +32,11 @@ from stylex.storage.outputs import OutputError, check_place, claim
 from stylex.stylespace import move
 from stylex.terminal import print_anything
 from train.data.pictures import load_pictures, to_float
+from train.measure.judges import keep_stranger
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "train/configs/ablations.yaml"
+PAGE = "ablations.md"
 # By sums of single effects, as all rows of docs/ablations.md were searched: rows compare only with rows.
 SEARCH = {
     "images": 40,
@@ -145,9 +149,20 @@ def measure(row: Row, data: str, classifier: str, folder: Path, more: list[str])
         run("find_attributes.py", "--model", model, "--data", data, *spelled(SEARCH))
     except subprocess.CalledProcessError:
         print(f"{row.name}: no attributes, as the search said above; the row has no numbers of them", file=sys.stderr)
+    lend_stranger(folder / "model", folder.parent / "stranger")
     run("evaluate.py", "--model", model, "--data", data, "--split", "val", "--output", str(metrics))
-    sheet(StylEx.from_pretrained(model), data, folder / "sheet.webp")
+    trained = StylEx.from_pretrained(model)
+    if trained.stranger is not None:
+        trained.stranger.save_pretrained(folder.parent / "stranger")
+    sheet(trained, data, folder / "sheet.webp")
     write_json(folder / "row.json", {"minutes": round(minutes, 1), **read_json(metrics)})
+
+
+def lend_stranger(model: Path, folder: Path) -> None:
+    """The stranger that the first row has made judges the others, too: it learns from the pictures alone."""
+    given = StylEx.from_pretrained(str(model))
+    if folder.is_dir() and given.stranger is None:
+        keep_stranger(Stranger.load(folder, given.class_names), model)
 
 
 @torch.no_grad()
@@ -198,28 +213,13 @@ def table(done: dict[str, dict[str, Any]], name: str) -> str:
     return "\n".join(lines)
 
 
-def marks(name: str) -> tuple[str, str]:
-    return f"<!-- rows of {name}: written by benchmarks/ablations.py -->", f"<!-- end of {name} -->"
-
-
-def page_of(docs: Path, name: str) -> tuple[Path, str]:
-    """The page of the tables, and its text with the marks of one.
-
-    Raises:
-        OutputError: if the second mark of a table is gone, and with it where a person's text goes on.
-    """
-    page, (start, end) = docs / "ablations.md", marks(name)
-    text = page.read_text(encoding="utf-8") if page.exists() else "# Ablations\n"
-    if start not in text:
-        text += f"\n{start}\n{end}\n"
-    if end not in text.split(start)[1]:
-        raise OutputError(f"{page} has {start} and no {end} behind it; put it back, or name other --docs")
-    return page, text
+def rows_of(name: str) -> str:
+    return f"rows of {name}"
 
 
 def publish(done: dict[str, dict[str, Any]], name: str, output: Path, docs: Path) -> None:
     """A table, its commands and sheets between its marks in docs/ablations.md; what is around them is left alone."""
-    pictures, (start, end) = docs / "ablations", marks(name)
+    pictures = docs / "ablations"
     pictures.mkdir(parents=True, exist_ok=True)
     parts = [table(done, name), ""]
     for row in ROWS:
@@ -231,9 +231,7 @@ def publish(done: dict[str, dict[str, Any]], name: str, output: Path, docs: Path
                 f"![reconstructions, and below them the first attribute moved](ablations/{row.name}.webp)",
                 "",
             ]
-    page, text = page_of(docs, name)
-    before, after = text.split(start)[0], text.split(end)[1]
-    page.write_text(before + start + "\n" + "\n".join(parts) + end + after, encoding="utf-8")
+    page.write(docs / PAGE, rows_of(name), "ablations", "\n".join(parts), title="Ablations")
 
 
 def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -249,8 +247,9 @@ def main(args: list[str] | None = None) -> dict[str, dict[str, Any]]:
         check_place(o.output)
         if o.docs:
             check_place(o.docs, "--docs")
-            pages = [page_of(o.docs, name) for name in TABLES]
-            if not pages[0][0].exists():  # then its sheets are not ours either
+            for name in TABLES:
+                page.read(o.docs / PAGE, rows_of(name), "ablations", title="Ablations")
+            if not (o.docs / PAGE).exists():  # then its sheets are not ours either
                 claim(o.docs / "ablations", [f"{row.name}.webp" for row in ROWS], option="--docs")
     except OutputError as error:
         parser.error(str(error))

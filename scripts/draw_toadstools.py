@@ -8,7 +8,6 @@ both, so whoever explains a classifier of them should find the spots, and nothin
 
 from __future__ import annotations
 
-import argparse
 import colorsys
 import random
 import sys
@@ -18,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from stylex.storage.outputs import OutputError, claim, filling
+from scripts.drawing import SIDE, fill_folder
 
-SIDE, FINE = 96, 4  # pixels of a picture; drawn so many times larger, for smooth edges
+FINE = 4  # drawn so many times larger, for smooth edges
 SPOTS = [(-0.55, 0.40), (-0.18, 0.72), (0.30, 0.66), (0.08, 0.34), (0.62, 0.30), (-0.30, 0.16), (0.38, 0.08)]
 
 
@@ -58,29 +57,8 @@ def toadstool(draw: random.Random, spotted: bool) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(blur))
 
 
-def drawn(path: Path) -> bool:
-    """Whether a picture from before there were lists is of this script: nobody else's has that name and that size."""
-    with Image.open(path) as image:
-        return image.size == (SIDE, SIDE)
-
-
 def main(args: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="PICTURES", help="folder to make, with edible/ and poisonous/")
-    parser.add_argument("--count", type=int, default=800, help="pictures of each class")
-    parser.add_argument("--seed", type=int, default=0)
-    o = parser.parse_args(args)
-    draw = random.Random(o.seed)
-    names = [f"{name}/{name}-{number:04d}.png" for name in ("edible", "poisonous") for number in range(o.count)]
-    try:
-        claim(o.folder, names, option="folder", known=drawn)
-        with filling(o.folder, option="folder", known=drawn) as aside:
-            for name in names:
-                (aside / name).parent.mkdir(exist_ok=True)
-                toadstool(draw, name.startswith("poisonous")).save(aside / name)
-    except OutputError as error:
-        parser.error(str(error))
-    print(f"{2 * o.count} toadstools in {o.folder}")
+    fill_folder(__doc__, "toadstools", ("edible", "poisonous"), toadstool, args)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import torch
 from small import SMALL, command_line
 
 from stylex.pictures.images import to_pil
+from stylex.storage.outputs import OutputError
 from train import train
 from train.data.records import DataError
 from train.engine.compiled import compile_networks
@@ -52,6 +53,92 @@ def test_ranking_is_timed_on_a_table_of_many_shards():
     effect, seen, styles, logits = 2 * 400 * 3, 2 * 400, 400, 3
     assert numbers["table_mb_a_picture"] * 1e6 == pytest.approx(4 * (effect + seen + styles + logits), rel=0.2)
     assert min(numbers["unstable_ms_a_picture"], numbers["list_ms_a_picture"], numbers["peak_mb"]) > 0
+
+
+MEASURED = {
+    "retrieval": 0.96,
+    "agreement": 1.0,
+    "l1": 0.05,
+    "sufficiency": {"10": 0.93},
+    "second_sufficiency": {"10": 0.9},
+    "visibility": 0.95,
+}
+
+
+def test_the_recipe_of_the_readme_is_started_as_it_stands_and_timed(tmp_path, monkeypatch, capsys):
+    recipe, started = load("recipe"), []
+
+    def start(words: list[str], log: Path) -> dict:
+        started.append(words)
+        if "train/evaluate.py" in words:
+            place = Path(words[words.index("--output") + 1])
+            place.parent.mkdir(parents=True)
+            place.write_text(json.dumps(MEASURED), encoding="utf-8")
+        rows = [(1.5, {"val/retrieval": 0.9}), (2.0, {"val/retrieval": 0.97}), (3.0, {"val/retrieval": 0.98})]
+        return {"minutes": 4.0, "reports": rows if log.name == "log.jsonl" else []}
+
+    monkeypatch.setattr(recipe, "start", start)
+    data = tmp_path / "birds"
+    args = ["--data", str(data), "--output", str(tmp_path / "runs"), "--docs", str(tmp_path)]
+    numbers = recipe.main([*args, "--json", str(tmp_path / "recipe.json")])
+    assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8")) == numbers
+    assert (numbers["minutes"], numbers["minutes_to_retrieval"], numbers["minutes_to_sufficiency"]) == (16.0, 6.0, 12.0)
+    assert (numbers["retrieval"], numbers["sufficiency_at_10"]) == (0.96, 0.93)
+    scripts = [next(word for word in words if word.startswith("train/")) for words in started]
+    assert scripts == [f"train/{name}.py" for name in recipe.STEPS]
+    for words in started:
+        assert words[0] == sys.executable
+        assert words[words.index("--data") + 1] == str(data)
+        assert not [word for word in words if word.startswith("runs/")]
+    assert "| 0.93 | 0.9 |" in capsys.readouterr().out
+
+
+def test_a_release_is_one_row_and_the_rows_of_others_stay(tmp_path):
+    recipe = load("recipe")
+    numbers = {"minutes": 9.0, "minutes_to_retrieval": None, "minutes_to_sufficiency": 8.0, "retrieval": 0.9}
+    numbers |= {"sufficiency_at_10": 0.93, "minutes_by_step": dict.fromkeys(recipe.STEPS.values(), 2.0)}
+    row = recipe.row("birds", numbers | {"metrics": MEASURED})
+    assert "| not reached | 8.0 |" in row
+    older = row.replace(recipe.__version__, "0.0.9")
+    before = recipe.table("", [older, row.replace("9.0", "11.0"), recipe.row("fish", numbers | {"metrics": MEASURED})])
+    lines = recipe.table(before, [row]).splitlines()[2:]
+    assert lines[0] == older
+    assert lines[-1] == row
+    assert len(lines) == 3
+
+
+def test_a_recipe_that_is_begun_already_is_no_beginning(tmp_path, capsys):
+    (tmp_path / "runs" / "birds").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        load("recipe").main(["--data", str(tmp_path / "birds"), "--output", str(tmp_path / "runs")])
+    assert "the recipe begins from nothing" in capsys.readouterr().err
+
+
+def test_reports_are_stamped_as_they_come_and_a_command_that_fails_ends_it(tmp_path):
+    start = load("recipe").start
+    log = tmp_path / "log.jsonl"
+    said = f"open({str(log)!r}, 'a').write('{{\"n\": 1}}\\n')"
+    ran = start([sys.executable, "-c", said], log)
+    ((minutes, report),) = ran["reports"]
+    assert report == {"n": 1}
+    assert 0 < minutes <= ran["minutes"] < 1
+    with pytest.raises(SystemExit, match="failed; what it said stands above"):
+        start([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "none")
+
+
+def test_a_table_goes_between_its_marks_and_what_stands_around_it_stays(tmp_path):
+    page = importlib.import_module("benchmarks.page")
+    document = tmp_path / "speed.md"
+    document.write_text("# Speed\n\nBefore.\n", encoding="utf-8")
+    page.write(document, "numbers", "training", "| a |")
+    document.write_text(document.read_text(encoding="utf-8") + "After.\n", encoding="utf-8")
+    page.write(document, "numbers", "training", "| b |")
+    before, table, after = page.read(document, "numbers", "training")
+    assert (before, table, after) == ("# Speed\n\nBefore.\n\n", "| b |", "\nAfter.\n")
+    cut = document.read_text(encoding="utf-8").replace("<!-- end of numbers -->", "")
+    document.write_text(cut, encoding="utf-8")
+    with pytest.raises(OutputError, match="put it back, or name other --docs"):
+        page.write(document, "numbers", "training", "| c |")
 
 
 def test_a_row_of_the_ablations_is_trained_searched_measured_and_written_down_once(

@@ -1,0 +1,62 @@
+"""Tables in documents that scripts write: between two marks, so that what a person writes around them stays."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from datetime import date
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from stylex.storage.outputs import OutputError
+from train.options.processor import has_bf16
+
+
+def marks(name: str, script: str) -> tuple[str, str]:
+    return f"<!-- {name}: written by benchmarks/{script}.py -->", f"<!-- end of {name} -->"
+
+
+def read(page: Path, name: str, script: str, title: str = "Measured") -> tuple[str, str, str]:
+    """What stands before, between and behind the marks of one table; of a page that has none yet, they come last.
+
+    Raises:
+        OutputError: if the second mark is gone, and with it where a person's text goes on.
+    """
+    start, end = marks(name, script)
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# {title}\n"
+    if start not in text:
+        text += f"\n{start}\n{end}\n"
+    before, behind = text.split(start, 1)
+    if end not in behind:
+        raise OutputError(f"{page} has {start} and no {end} behind it; put it back, or name other --docs")
+    between, after = behind.split(end, 1)
+    return before, between.strip("\n"), after
+
+
+def write(page: Path, name: str, script: str, table: str, title: str = "Measured") -> None:
+    """Put a table between its marks.
+
+    Raises:
+        OutputError: see `read`.
+    """
+    before, _, after = read(page, name, script, title)
+    start, end = marks(name, script)
+    page.write_text(f"{before}{start}\n{table.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def machine() -> str:
+    """The processor as its table names it, with its threads and what it computes in."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    kind = "bf16" if has_bf16() else "no bf16"
+    return f"{torch.get_num_threads()} threads of {model}, {torch.backends.cpu.get_cpu_capability()}, {kind}"
+
+
+def today() -> str:
+    return date.today().isoformat()
