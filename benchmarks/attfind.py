@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
+from benchmarks import page
 from benchmarks.output import ready
 from stylex.attfind.effects import effects_of
 from stylex.attfind.screening import certify
@@ -127,6 +128,32 @@ def measure(model: StylEx, s: Tensor, keep: int, sample: int, seed: int) -> dict
     }
 
 
+def table(n: dict[str, float]) -> str:
+    """The numbers as a paragraph and a table of Markdown."""
+    per_move = 1e3 / n["moves"]
+    lines = [
+        f"{n['pictures']} pictures, {n['moves']:,} moves, {n['threads']} threads, {n['batch_size']} copies at once",
+        "",
+        "| way | moves made | seconds | ms for each move | speed-up |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {made:,} | {seconds:.1f} | {seconds * per_move:.2f} | {speedup:.1f} |"
+        for name, made, seconds, speedup in (
+            ("one at a time", n["moves"], n["one_at_a_time_s"], 1.0),
+            ("exact", n["moves"], n["exact_s"], n["exact_speedup"]),
+            ("screened", n["moves_kept"] * n["pictures"], n["screened_s"], n["screened_speedup"]),
+        )
+    ]
+    lines += [
+        "",
+        f"Largest difference to one at a time {n['largest_difference']:.1e} of a logit; screened: recall@20 "
+        f"{n['recall_at_20']:.3f}, of single pictures {n['recall_per_picture']:.3f}, same top 10 for "
+        f"{n['same_top_10']:.0%} of the classes.",
+    ]
+    return "\n".join(lines)
+
+
 def main(args: list[str] | None = None) -> dict[str, float]:
     print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,26 +164,18 @@ def main(args: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--sample", type=int, default=25, help="moves timed one at a time on each picture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--docs", type=Path, help="folder whose attfind.md gets the table")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     o = parser.parse_args(args)
     ready(parser, o.json)
     model = StylEx.from_pretrained(o.model, device=o.device)
     s = pictures_of(model, o.data, o.pictures, o.seed)
     numbers = measure(model, s, o.keep, o.sample, o.seed)
-    per_move, n = 1e3 / numbers["moves"], numbers
-    print(f"{n['pictures']} pictures, {n['moves']:,} moves, {n['threads']} threads, {n['batch_size']} copies at once")
-    print("| way | moves made | seconds | ms for each move | speed-up |\n| --- | --- | --- | --- | --- |")
-    for name, made, seconds, speedup in (
-        ("one at a time", n["moves"], n["one_at_a_time_s"], 1.0),
-        ("exact", n["moves"], n["exact_s"], n["exact_speedup"]),
-        ("screened", n["moves_kept"] * n["pictures"], n["screened_s"], n["screened_speedup"]),
-    ):
-        print(f"| {name} | {made:,} | {seconds:.1f} | {seconds * per_move:.2f} | {speedup:.1f} |")
-    print(
-        f"largest difference to one at a time {n['largest_difference']:.1e} of a logit; screened: recall@20 "
-        f"{n['recall_at_20']:.3f}, of single pictures {n['recall_per_picture']:.3f}, same top 10 for "
-        f"{n['same_top_10']:.0%} of the classes"
-    )
+    told = table(numbers)
+    print(told)
+    if o.docs:
+        head = f"{o.model}. {page.machine()}; {page.today()}. "
+        page.write(o.docs / "attfind.md", f"ways of {o.model}", "attfind", head + told)
     if o.json:
         put_json(o.json, numbers, option="--json")
     return numbers

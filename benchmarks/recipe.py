@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -75,14 +77,19 @@ def start(words: list[str], log: Path) -> dict[str, Any]:
         SystemExit: with what failed.
     """
     begun, reports = time.monotonic(), []
-    with subprocess.Popen(words, cwd=ROOT) as process:
-        running = True
-        while running:
-            running = process.poll() is None
-            lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-            now = (time.monotonic() - begun) / 60
-            reports += [(now, json.loads(line)) for line in lines[len(reports) :]]
-            time.sleep(POLL_S if running else 0)
+    # A launcher does not pass on that it was told to end, so it has a session of its own.
+    with subprocess.Popen(words, cwd=ROOT, start_new_session=True) as process:
+        try:
+            running = True
+            while running:
+                running = process.poll() is None
+                lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+                now = (time.monotonic() - begun) / 60
+                reports += [(now, json.loads(line)) for line in lines[len(reports) :]]
+                time.sleep(POLL_S if running else 0)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
         minutes = (time.monotonic() - begun) / 60
     if process.returncode:
         sys.exit(f"{shlex.join(words)} failed; what it said stands above")
@@ -174,6 +181,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     o = parser.parse_args(args)
     ready(parser, o.json)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before the recipe was"))
     kinds = [o.data.name] if o.data else o.kinds
     speed = o.docs and o.docs / "speed.md"
     try:

@@ -48,6 +48,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from benchmarks import page
 from benchmarks.output import ready
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.networks.config import ModelConfig
@@ -60,6 +61,7 @@ from train.options.command import parse
 from train.options.training import Options
 
 Read = Callable[[], float]
+SPEED = "speed.md"  # where the tables go
 
 
 # Where the time of a step goes.
@@ -461,7 +463,7 @@ def against_lucidrains(resolution: int, options: list[str], capacity: int, round
 # The tables.
 
 
-def in_children(o: argparse.Namespace, args: list[str]) -> dict[str, Any]:
+def in_children(o: argparse.Namespace, args: list[str], options: list[str]) -> dict[str, Any]:
     """Each resolution in a process of its own; the numbers of all, and a table on stdout."""
     runs = {}
     for resolution in o.resolution:
@@ -492,8 +494,10 @@ def in_children(o: argparse.Namespace, args: list[str]) -> dict[str, Any]:
         keys = ("images_per_second", "uncompiled_images_per_second", "speedup", "compile_s", "compile_processor_s")
     else:
         for run in runs.values():
-            print_parts(run)
-        print_presets(list(runs.values()))
+            print(f"\n{said_of(run)}\n{parts_of(run)}")
+        print(f"\n{presets_of(list(runs.values()))}")
+        if o.docs:
+            publish(o.docs, runs, options)
         keys = ("images_per_second", "peak_share", "peak_memory_mb")
     numbers = {key: {name: run[key] for name, run in runs.items()} for key in keys} | {"runs": runs}
     if o.json:
@@ -501,30 +505,53 @@ def in_children(o: argparse.Namespace, args: list[str]) -> dict[str, Any]:
     return numbers
 
 
-def print_parts(run: dict[str, Any]) -> None:
-    print(
-        f"\n{run['resolution']} px, {run['phase']} phase, batch {run['batch_size']}, {run['threads']} threads, "
+def said_of(run: dict[str, Any]) -> str:
+    """What a table of parts is of."""
+    return (
+        f"{run['resolution']} px, {run['phase']} phase, {run['batch_size']} pictures a step, {run['threads']} threads, "
         f"{run['device']}, {run['precision']}; best convolution {run['peak_gflops']:.1f} GFLOP/s"
     )
-    print("| part | ms a step | share | GFLOP a step | of the peak |\n| --- | --- | --- | --- | --- |")
-    for name, part in run["parts"].items():
-        print(
-            f"| {name} | {part['ms_per_step']:.1f} | {part['share']:.1%} | {part['gflop_per_step']:.2f} | "
-            f"{part['peak_share']:.0%} |"
-        )
 
 
-def print_presets(runs: list[dict[str, Any]]) -> None:
-    print(
-        "\n| px | batch | steps timed | million parameters | pictures a second | of the peak | peak memory, MB |\n"
-        "| --- | --- | --- | --- | --- | --- | --- |"
-    )
-    for run in runs:
-        print(
-            f"| {run['resolution']} | {run['batch_size']} | {run['steps']} of {run['cycle']} | "
-            f"{sum(run['parameters'].values()) / 1e6:.1f} | {run['images_per_second']:.2f} | {run['peak_share']:.0%} | "
-            f"{run['peak_memory_mb']:.0f} |"
-        )
+def parts_of(run: dict[str, Any]) -> str:
+    """Where a step goes, as Markdown."""
+    lines = ["| part | ms a step | share | GFLOP a step | of the peak |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {name} | {part['ms_per_step']:.1f} | {part['share']:.1%} | {part['gflop_per_step']:.2f} | "
+        f"{part['peak_share']:.0%} |"
+        for name, part in run["parts"].items()
+    ]
+    return "\n".join(lines)
+
+
+def presets_of(runs: list[dict[str, Any]]) -> str:
+    """A line for each size, as Markdown."""
+    lines = [
+        "| px | batch | steps timed | million parameters | pictures a second | of the peak | peak memory, MB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {run['resolution']} | {run['batch_size']} | {run['steps']} of {run['cycle']} | "
+        f"{sum(run['parameters'].values()) / 1e6:.1f} | {run['images_per_second']:.2f} | {run['peak_share']:.0%} | "
+        f"{run['peak_memory_mb']:.0f} |"
+        for run in runs
+    ]
+    return "\n".join(lines)
+
+
+def publish(docs: Path, runs: dict[str, dict[str, Any]], options: list[str]) -> None:
+    """The tables into speed.md, under the options that they were measured with."""
+    head = f"{page.machine()}; {page.today()}."
+    said = " ".join(word.removeprefix("--") for word in options)  # two dashes would end a comment for some readers
+    for run in runs.values():
+        name = f"a step, {run['resolution']} px, {run['phase']}, {said or 'preset'}"
+        speed = f"{run['images_per_second']:.1f} pictures a second, {run['peak_share']:.0%} of the peak, "
+        speed += f"{run['peak_memory_mb'] / 1e3:.1f} GB"
+        text = f"{said_of(run)}. {head} **{speed}**.\n\n{parts_of(run)}"
+        page.write(docs / SPEED, name, "training", text)
+    if len(runs) > 1:
+        name = f"sizes, {next(iter(runs.values()))['phase']}, {said or 'presets'}"
+        page.write(docs / SPEED, name, "training", f"{head}\n\n{presets_of(list(runs.values()))}")
 
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
@@ -538,6 +565,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="a GPU if there is one")
     parser.add_argument("--against", choices=("lucidrains",), help="in turns with another trainer, if it is installed")
     parser.add_argument("--capacity", type=int, default=16, help="the other trainer's one number for its channels")
+    parser.add_argument("--docs", type=Path, help="folder whose speed.md gets the tables")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     o, options = parser.parse_known_args(args)
@@ -550,7 +578,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
                 "vector-quantize-pytorch==0.1.0, and then PYTHONPATH=FOLDER python benchmarks/training.py ..."
             )
         training_options(options, o.phase == "joint")  # a mistyped one is refused before anything is timed
-        return in_children(o, sys.argv[1:] if args is None else args)
+        return in_children(o, sys.argv[1:] if args is None else args, options)
     if o.threads:
         torch.set_num_threads(o.threads)
     if o.device == "cpu":

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is compared to the last digit is computed in one place
+if os.environ.get("STYLEX_GPU_TESTS") != "cuda":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is compared to the last digit is computed in one place
 
 import loopback  # noqa: F401 (before anything imports the Hub's client)
 import pytest

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import itertools
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +127,24 @@ def test_reports_are_stamped_as_they_come_and_a_command_that_fails_ends_it(tmp_p
     assert 0 < minutes <= ran["minutes"] < 1
     with pytest.raises(SystemExit, match="failed; what it said stands above"):
         start([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "none")
+
+
+def test_what_a_recipe_has_started_ends_with_it(tmp_path, monkeypatch):
+    recipe, begun, awake = load("recipe"), tmp_path / "begun", time.sleep
+    part = str(begun.with_suffix(".part"))
+    child = "import os, subprocess; p = subprocess.Popen(['sleep', '60']); "
+    child += f"open({part!r}, 'w').write(str(p.pid)); os.rename({part!r}, {str(begun)!r}); p.wait()"
+    monkeypatch.setattr(recipe.time, "sleep", lambda s: sys.exit() if begun.exists() else awake(s))
+    with pytest.raises(SystemExit):
+        recipe.start([sys.executable, "-c", child], tmp_path / "none")
+    state = Path(f"/proc/{begun.read_text(encoding='utf-8')}/stat")
+    for _ in range(100):  # a signal takes its time
+        with contextlib.suppress(OSError):
+            if " Z " not in state.read_text(encoding="utf-8"):
+                awake(0.1)
+                continue
+        return
+    pytest.fail("it is still running")
 
 
 def test_a_table_goes_between_its_marks_and_what_stands_around_it_stays(tmp_path):

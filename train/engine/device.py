@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+from torch import Tensor
 
 
 def device() -> torch.device:
@@ -17,3 +18,34 @@ def device() -> torch.device:
 def measure_exactly() -> None:
     """Without TF32, which rounds at the third digit: a GPU shall measure what a processor does."""
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+
+
+def train_fast(device: torch.device) -> None:
+    """What a GPU may do for speed while it trains: round in TF32 what is not in bf16 already (the frozen networks that
+    look at pictures), and try which convolution is fastest for each of the few shapes of a step."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+
+
+# Of a GPU's free memory the pictures may take this share; the step needs the rest.
+PICTURES_SHARE = 0.25
+
+
+def kept(x: Tensor, device: torch.device) -> Tensor:
+    """Pictures [N, 3, R, R] uint8 where a step takes its batch from: on the GPU if they fit, so that none is copied and
+    the step waits for nothing, else where they are."""
+    if device.type != "cuda" or x.nbytes > PICTURES_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return x
+    return x.to(device)
+
+
+def batch_of(x: Tensor, index: Tensor, device: torch.device) -> Tensor:
+    """Some of the pictures that `kept` keeps, [B, 3, R, R] uint8 on the device."""
+    if device.type == "cuda":
+        if x.device.type == "cuda":
+            return x[index.pin_memory().to(device, non_blocking=True)]
+        return x[index].pin_memory().to(device, non_blocking=True)
+    return x[index].to(device)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from train.data.pictures import Pictures, epochs, to_float
 from train.engine import checkpoint
+from train.engine.device import batch_of, kept
 from train.engine.interrupt import Interrupt
 from train.engine.report import Reports
 from train.engine.trainer import Trainer
@@ -71,6 +72,7 @@ def train(
     o, accelerator = trainer.o, trainer.accelerator
     device, main = accelerator.device, accelerator.is_main_process
     processes = accelerator.num_processes
+    pictures = kept(train_part.x, device)
     batches = epochs(len(train_part), o.batch_size * processes, o.seed, start=trainer.nimg)
     shown = to_float(val_part.x[: o.report_pictures]).to(device).contiguous(memory_format=torch.channels_last)
     watch, reports = Watch(trainer, run), Reports(trainer, shown, run) if main else None
@@ -79,7 +81,7 @@ def train(
     done, interrupted = trainer.nimg >= o.total_kimg * 1000, False
     while not done:
         index = next(batches)[accelerator.process_index :: processes]
-        trainer.step(to_float(train_part.x[index].to(device)))
+        trainer.step(to_float(batch_of(pictures, index, device)))
         bar.update(o.batch_size * processes)
         now = time.monotonic()
         done, look = trainer.nimg >= o.total_kimg * 1000, trainer.step_number % o.log_every == 0

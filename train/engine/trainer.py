@@ -25,6 +25,7 @@ from train.engine.adversarial import Adversary, OwnNetwork, SharedEye
 from train.engine.augment import flip
 from train.engine.checkpoint import ResumeError
 from train.engine.compiled import BACKEND, COMPILED, compile_networks
+from train.engine.device import train_fast
 from train.engine.ema import EMA
 from train.engine.eyes import eyes
 from train.engine.kind import Kind
@@ -56,6 +57,7 @@ class Trainer:
             mixed_precision=o.mixed_precision, log_with=tracker, project_dir=o.output, kwargs_handlers=handlers
         )
         device = self.accelerator.device
+        train_fast(device)
         torch.manual_seed(o.seed)
         classes = len(classifier.class_names)
         config = o.model_config(classes, init.config if init else None)

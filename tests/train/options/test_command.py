@@ -118,10 +118,13 @@ def test_a_mistyped_option_in_the_file_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_configurations_that_ship_are_accepted(path):
-    script = ClassifierOptions if path.stem.endswith("classifier") else Options
+    kinds = {"classifier": ClassifierOptions, "search": SearchOptions}
+    script = kinds.get(path.stem.split("-")[-1], Options)
     # The recipes are for anybody's pictures; a file that says which ones may stand behind them.
-    needed = NEEDED if path.stem in ("laptop", "more", "see", "change") else []
-    o = parse(script, "", ["--config", str(path), *needed])
+    needed = NEEDED if path.stem in ("laptop", "more", "see", "change") or path.stem.startswith("gpu") else []
+    if path.stem.startswith("laptop-"):
+        needed = ["--data", "PICTURES", *(["--model", "m"] if script is SearchOptions else ["--output", "o"])]
+    o = parse(script, "", [*needed, "--config", str(path)])
     for name, value in yaml.safe_load(path.read_text()).items():
         assert getattr(o, name) == value
     assert not Path(o.data).is_absolute()
