@@ -136,6 +136,7 @@ class Minutes:
         self.end = time.monotonic() + self.all
         self.known: dict[str, Any] = read(out / "results.json") or {}
         self.known |= {"minutes": minutes, "steps": self.known.get("steps", {})}
+        self.known.pop("ended", None)
         self.child: subprocess.Popen[bytes] | None = None
         self.ended = False
 
@@ -254,6 +255,9 @@ def spend(m: Minutes, o: argparse.Namespace) -> None:
             words = ["train/train_classifier.py", *(["--config", str(of)] if of.exists() else [])]
             m.run("classifier", [*words, "--data", str(o.data), "--output", str(classifier)], m.share(CLASSIFIER))
         m.know(classifier=read(classifier / "metrics.json"))
+        if not (classifier / "config.json").exists():
+            m.know(ended="there is no classifier; log.txt says why. Give one with --classifier")
+            return
     if not m.done("training"):
         seconds, packer = m.left - LAST * m.all, Packer(model, m.out)
         words = ["train/train.py", *common, "--classifier", str(classifier), "--output", str(m.out / "run")]
@@ -263,6 +267,9 @@ def spend(m: Minutes, o: argparse.Namespace) -> None:
         m.run("training", [*words, *chosen], seconds, packer.look)
         m.know(training=read(m.out / "run" / "metrics.json"))
         packer.pack()
+    if not (model / "config.json").exists():
+        m.know(ended="training has saved no model; log.txt says why")
+        return
     on = ["--model", str(model), "--data", str(o.data)]
     if m.run("attributes", ["train/find_attributes.py", *on, "--images", "100", "--count", "10"], 0.6 * m.left):
         pack(model, m.out)
@@ -273,9 +280,8 @@ def spend(m: Minutes, o: argparse.Namespace) -> None:
         pack(model, m.out)  # with the stranger that was made for it
         m.know(metrics=read(numbers))
     found = m.out / "attfind.json"
-    m.run(
-        "AttFind", ["benchmarks/attfind.py", *on, "--device", "cpu" if o.cpu else "cuda", "--json", str(found)], m.left
-    )
+    words = ["benchmarks/attfind.py", *on, "--device", "cpu" if o.cpu else "cuda", "--json", str(found)]
+    m.run("AttFind", words, m.left)
     m.know(attfind=read(found))
 
 
@@ -311,8 +317,8 @@ def main(args: list[str] | None = None) -> int:
     device = "processor" if o.cpu else torch.cuda.get_device_name()
     m.know(device=device, torch=torch.__version__, config=o.config.name)
     spend(m, o)
-    print(f"{m.left:.0f} s were left; everything is in {o.out}")
-    return 1 if m.ended else 0
+    print(f"{m.known.get('ended', 'done')}; {m.left:.0f} s were left; everything is in {o.out}")
+    return 0 if m.done("attributes") else 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from train.options.command import parse
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "gpu_minutes.py"
 
@@ -112,6 +114,66 @@ def test_what_is_compiled_has_to_make_up_for_the_wait(script, tmp_path):
     assert long[long.index("--compile") + 1] == "true"
     assert float(short[short.index("--total_kimg") + 1]) == pytest.approx(8.5)
     assert script.batch_and_length(script.Minutes(tmp_path / "none", 10), config, 100) == []
+
+
+@pytest.fixture
+def rehearsed(script, tmp_path, monkeypatch):
+    """`main` whose commands are noted instead of run, and leave what the real ones do."""
+    words_of: dict[str, list[str]] = {}
+
+    def run(m, step, words, seconds, meanwhile=lambda: None):
+        words_of[step] = list(words)
+        made = {
+            "classifier": "classifier/config.json",
+            "training": "run/model/config.json",
+            "measuring": "metrics.json",
+        }
+        if step in made:
+            path = m.out / made[step]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text('{"retrieval": 0.9}', encoding="utf-8")
+        meanwhile()
+        m.known["steps"][step] = {"returned": 0}
+        return True
+
+    monkeypatch.setattr(script.Minutes, "run", run)
+    monkeypatch.setattr(script.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(script, "MEASURING", {})
+    for name in ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")
+
+    def start(*more: str) -> dict[str, list[str]]:
+        words_of.clear()
+        assert script.main(["10", str(tmp_path), str(tmp_path / "out"), "--cpu", *more]) == 0
+        return words_of
+
+    return start
+
+
+def test_every_command_is_one_that_its_script_accepts(rehearsed, tmp_path):
+    ran = rehearsed()
+    scripts = {words[0] for step, words in ran.items() if step != "tests"}
+    assert len(ran) == 7
+    for path in sorted(scripts):
+        assert (ROOT / path).is_file()
+    for words in ran.values():
+        name = words[0].removeprefix("train/").removesuffix(".py")
+        if words[0].startswith("train/"):
+            parse(importlib.import_module(f"train.{name}").Options, "", words[1:])
+    known = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert known["metrics"] == {"retrieval": 0.9}
+    assert (tmp_path / "out" / "pieces" / "model.tar.00").is_file()
+
+
+def test_what_was_done_before_it_was_cut_off_is_not_done_again(rehearsed):
+    assert "classifier" in rehearsed()
+    assert set(rehearsed()) == {"attributes", "measuring", "AttFind"}
+
+
+def test_a_classifier_that_is_there_is_taken(rehearsed):
+    ran = rehearsed("--config", str(ROOT / "train/configs/gpu-cats_dogs.yaml"))
+    assert "classifier" not in ran
+    assert ran["training"][ran["training"].index("--classifier") + 1] == "wheel:efficientnet-lite0"
 
 
 def test_what_is_missing_is_named_with_the_way_out(script, monkeypatch, capsys, tmp_path):
