@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from stylex import StylEx
 from stylex.classifiers.adopt import adopt, answers_of
 from stylex.classifiers.classifier import Classifier, ClassifierError, load_classifier, save_classifier
 from stylex.classifiers.probing import _rough
@@ -232,6 +234,38 @@ def test_a_folder_of_transformers_says_everything_itself(transformers_folder, tm
     assert survives(found, tmp_path / "saved")
     (transformers_folder / "preprocessor_config.json").unlink()
     assert "does not say its resolution" in refusal(f"transformers:{transformers_folder}")
+
+
+def test_a_vision_transformer_is_explained_like_any_other(tiny_model, tmp_path):
+    """From its folder through a model's to an attribute, a counterfactual and a map."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=16,
+        patch_size=4,
+        initializer_range=0.3,
+        id2label={0: "plain", 1: "spotted"},
+        label2id={"plain": 0, "spotted": 1},
+    )
+    transformers.AutoModelForImageClassification.from_config(config).eval().save_pretrained(tmp_path / "theirs")
+    transformers.ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path / "theirs")
+    model = copy.copy(tiny_model)
+    model.classifier = adopt(f"transformers:{tmp_path / 'theirs'}")
+    assert survives(model.classifier, tmp_path / "saved")
+    again = StylEx.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    assert (again.classifier.config.library, again.classifier.config.architecture) == ("transformers", "vit")
+    picture = Image.new("RGB", (16, 16), (150, 90, 60))
+    e = again.explain(picture, top_k=2)
+    assert e.attributes[0].delta > 0
+    wanted = min(0.999, e.attributes[0].prob_before + 0.1)
+    (edit,) = again.counterfactual(picture, target=e.target, prob=wanted).attributes
+    assert edit.edit.found["arrived"]
+    for method in ("integrated_gradients", "occlusion"):
+        assert again.maps(picture, method=method).values.abs().max() > 0
 
 
 def test_a_folder_of_transformers_that_names_code_is_refused(transformers_folder):
