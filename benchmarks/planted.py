@@ -134,6 +134,7 @@ def measure(scenario: Scenario, folder: Path, read: Any) -> dict[str, Any]:
     return {
         "side": val.side,
         "n": len(val.names),
+        "trained_on": trained_on(folder / "run"),
         "accuracy": measuring.mean([r == name.split("/")[0] for r, name in zip(said_of, val.names, strict=True)]),
         "classes": {
             model.class_names[t]: {
@@ -148,6 +149,11 @@ def measure(scenario: Scenario, folder: Path, read: Any) -> dict[str, Any]:
         "place_grad_cam": measuring.mean(places["Grad-CAM"]),
         "methods": {name: {**measuring.summed_up(each), "towards": each} for name, each in rows.items()},
     }
+
+
+def trained_on(run: Path) -> int:
+    """Pictures that a training run has seen."""
+    return int(json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["nimg"])
 
 
 def styles(model: StylEx, pictures: Planted, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -207,6 +213,7 @@ def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
     return {
         "seeds": len(runs),
+        "trained_on": measuring.mean([r["trained_on"] for r in runs]),
         "accuracy": measuring.mean([r["accuracy"] for r in runs]),
         "causes": classes,
         "drawn": {name: measuring.mean([r["drawn"][name] for r in runs]) for name in NAMES},
@@ -239,12 +246,20 @@ NUMBERS = {
 
 def scenario_table(done: dict[str, dict[str, Any]]) -> str:
     """What AttFind reaches on each scenario."""
-    head = ["scenario", "seeds", "causes, by the classifier", "drawn", *NUMBERS.values(), "place by chance"]
-    lines = [line(head), "| --- | ---: | --- | ---: |" + " ---: |" * (len(NUMBERS) + 1)]
+    head = [
+        "scenario",
+        "seeds",
+        "trained on",
+        "causes, by the classifier",
+        "drawn",
+        *NUMBERS.values(),
+        "place by chance",
+    ]
+    lines = [line(head), "| --- | ---: | ---: | --- | ---: |" + " ---: |" * (len(NUMBERS) + 1)]
     for name, row in done.items():
         found, causes = row["methods"]["AttFind"], causes_of(row)
         drawn = ", ".join(shown(row["drawn"][cause]) for cause in causes) or "–"
-        cells = [name, str(row["seeds"]), ", ".join(causes) or "none", drawn]
+        cells = [name, str(row["seeds"]), f"{row['trained_on']:,.0f}", ", ".join(causes) or "none", drawn]
         lines.append(line([*cells, *(shown(found[key]) for key in NUMBERS), shown(row["place_by_chance"])]))
     return "\n".join(lines)
 

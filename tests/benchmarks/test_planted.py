@@ -74,7 +74,7 @@ def test_a_scenario_is_drawn_trained_searched_measured_and_written_down_once(pla
     assert numbers["sham_alarms"] is None
     page = (tmp_path / "proof.md").read_text(encoding="utf-8")
     assert page.startswith("# Proof\n")
-    assert "| code | 1 | hue |" in page
+    assert "| code | 1 | 8 | hue |" in page
     assert "| GANalyze |" in page
     assert (tmp_path / "proof" / "code.webp").is_file()
 
@@ -108,7 +108,14 @@ def test_several_seeds_are_a_row_of_means_and_every_claim_of_the_sham_an_alarm(p
         method = {"recall_at_5": 1.0, "false_causes": 1, "purity": purity, "rank_correlation": None, "claims": claims}
         classes = {"heads": {"causes": [cause] if cause else []}}
         drawn = dict.fromkeys(planted.NAMES, 0.5)
-        numbers = {"accuracy": 0.5, "classes": classes, "drawn": drawn, "place_by_chance": None, "place_grad_cam": 0.25}
+        numbers = {
+            "accuracy": 0.5,
+            "trained_on": 10_000,
+            "classes": classes,
+            "drawn": drawn,
+            "place_by_chance": None,
+            "place_grad_cam": 0.25,
+        }
         return {**numbers, "methods": {"AttFind": {**method, "place": None}}}
 
     row = planted.together([run(0.5, 2, "hue"), run(None, 1, "bar"), run(0.8, 0, "")])
@@ -116,7 +123,9 @@ def test_several_seeds_are_a_row_of_means_and_every_claim_of_the_sham_an_alarm(p
     assert row["causes"] == {"heads": ["hue", "bar"]}
     assert (row["methods"]["AttFind"]["purity"], row["methods"]["AttFind"]["claims"]) == (0.65, 1.0)
     assert planted.sham_alarms({"sham": row}) == {"AttFind": 1.0}
-    assert "| sham | 3 | hue, bar | 0.50, 0.50 | 1 | 1 | 0.65 | – | – | – |" in planted.scenario_table({"sham": row})
+    assert "| sham | 3 | 10,000 | hue, bar | 0.50, 0.50 | 1 | 1 | 0.65 | – | – | – |" in planted.scenario_table(
+        {"sham": row}
+    )
     assert "| Grad-CAM | – | – | – | – | – | 0.25 |" in planted.method_table(row)
 
 
