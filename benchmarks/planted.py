@@ -57,12 +57,18 @@ SHOWN, SCALE = 6, 2  # pictures on a sheet, and how much larger
 
 def spelled(options: dict[str, Any]) -> list[str]:
     """Options as words of a command line."""
-    return [word for name, value in options.items() for word in (f"--{name}", str(value).lower().replace(" ", ""))]
+    return [
+        word
+        for name, value in options.items()
+        for word in (f"--{name}", str(value).lower() if isinstance(value, bool) else str(value))
+    ]
 
 
 def run(script: str, *args: str) -> None:
-    """Start one of our scripts."""
-    subprocess.run([sys.executable, str(ROOT / "train" / script), *args], check=True, cwd=ROOT)
+    """Start one of our scripts; where it ends early, so do we, for its own sentence has said why."""
+    code = subprocess.run([sys.executable, str(ROOT / "train" / script), *args], cwd=ROOT).returncode
+    if code:
+        sys.exit(f"error: train/{script} ended with {code}, see above; the same command goes on from there")
 
 
 def classifier_of(scenario: Scenario, folder: Path) -> str:
@@ -78,8 +84,9 @@ def prepare(scenario: Scenario, seed: int, folder: Path, side: int, more: list[s
         options = {"data": data, "output": classifier, "resolution": side, "seed": seed}
         run("train_classifier.py", *spelled({**options, **LEARNING, **scenario.learning}))
     if not (folder / "run" / "metrics.json").exists():
-        given = {"data": data, "classifier": classifier, "output": str(folder / "run"), "flips": "none", "seed": seed}
-        run("train.py", "--config", str(ROOT / CONFIG), *spelled(given), *more)
+        given = {"data": data, "classifier": classifier, "output": str(folder / "run"), "resolution": side}
+        given |= {"flips": "none", "seed": seed}
+        run("train.py", "--config", str(ROOT / CONFIG), *more, *spelled(given))  # what is ours has the last word
     if not (folder / "searched.json").exists():
         asked = {"model": model, "data": data, "seed": seed, **SEARCH, **scenario.search}
         if scenario.code:
@@ -279,7 +286,7 @@ def sham_alarms(done: dict[str, dict[str, Any]]) -> dict[str, float] | None:
     return {name: m["claims"] for name, m in done["sham"]["methods"].items()} if "sham" in done else None
 
 
-def publish(done: dict[str, dict[str, Any]], output: Path, docs: Path, reader: dict[str, float]) -> None:
+def publish(done: dict[str, dict[str, Any]], base: Path, docs: Path, reader: dict[str, float]) -> None:
     """The tables and sheets, between their marks in proof.md of `docs`; what is around them is left alone."""
     page, script = docs / "proof.md", "benchmarks/planted.py"
     put_between(page, "planted scenarios", script, scenario_table(done))
@@ -287,7 +294,7 @@ def publish(done: dict[str, dict[str, Any]], output: Path, docs: Path, reader: d
     for name, row in done.items():
         picture = docs / "proof" / f"{name}.webp"
         picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes((output / f"{name}-0" / "sheet.webp").read_bytes())
+        picture.write_bytes((base / f"{name}-0" / "sheet.webp").read_bytes())
         drawn = ", ".join(f"{factor} {shown(value)}" for factor, value in row["drawn"].items() if value is not None)
         parts += [
             f"**{name}**: {SCENARIOS[name].says}. The classifier is right on {row['accuracy']:.0%} of the held-out "
@@ -316,7 +323,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--docs", type=Path, help="folder whose proof.md is written")
     o, more = parser.parse_known_args(args)
-    o.output = o.output.resolve()  # the scripts are started elsewhere
+    base = o.output.resolve() / f"{o.side}px"  # the scripts are started elsewhere
     names = o.scenarios.split(",")
     if unknown := [name for name in names if name not in SCENARIOS]:
         parser.error(f"there is no scenario {', '.join(unknown)}; choose of {', '.join(SCENARIOS)}")
@@ -327,12 +334,12 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         check_place(o.output)
         if o.docs:
             check_place(o.docs, "--docs")
-        read = reader_of(o.output / f"reader-{o.side}", o.side, o.reader_steps, BAR)
+        read = reader_of(base / "reader", o.side, o.reader_steps, BAR)
     except (OutputError, ValueError) as error:
         parser.error(str(error))
     for seed in range(o.seeds):  # one of each scenario first: a table of one seed says more than half a table of five
         for name in names:
-            folder = o.output / f"{name}-{seed}"
+            folder = base / f"{name}-{seed}"
             if not (folder / "numbers.json").exists():
                 prepare(SCENARIOS[name], seed, folder, o.side, more)
                 if seed == 0:
@@ -340,19 +347,17 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
                 write_json(folder / "numbers.json", measure(SCENARIOS[name], folder, read))
     done = {}
     for name in SCENARIOS:  # those of former calls, too
-        found = sorted(o.output.glob(f"{name}-[0-9]*/numbers.json"))
-        runs = [numbers_ for path in found if (numbers_ := read_json(path))["side"] == o.side]
-        if runs:
+        if runs := [read_json(path) for path in sorted(base.glob(f"{name}-[0-9]*/numbers.json"))]:
             done[name] = together(runs)
-    reached = read_json(o.output / f"reader-{o.side}" / "reader.json")["r_squared"]
+    reached = read_json(base / "reader" / "reader.json")["r_squared"]
     result = {"side": o.side, "reader": reached, "sham_alarms": sham_alarms(done), "scenarios": done}
     print(scenario_table(done))
     for name, row in done.items():
         print(f"\n{name}\n{method_table(row)}")
     if o.json:
-        put_json(o.json, json.loads(json.dumps(result)), option="--json")
+        put_json(o.json, result, option="--json")
     if o.docs:
-        publish(done, o.output, o.docs, reached)
+        publish(done, base, o.docs, reached)
     return result
 
 

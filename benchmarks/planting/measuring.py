@@ -107,14 +107,14 @@ def towards(edits: Sequence[Edited], truth: Truth, mask: Tensor | None) -> dict[
         "rise": [round(edit.rise, 4) for edit in edits],
         "most_changed": [NAMES[edit.main] for edit in edits],
         "purities": [round(numbers.purity(edit.change), 4) for edit in claims],
-        "recall_at_5": numbers.recall(found, true),
+        "recall_at_5": mean([numbers.recall(found, true)]),
         "false_causes": numbers.false_causes(found, true),
         "rank_correlation": (
-            numbers.rank_correlation(torch.cat([e.gain for e in claims]), torch.cat([e.exact for e in claims]))
+            mean([numbers.rank_correlation(torch.cat([e.gain for e in claims]), torch.cat([e.exact for e in claims]))])
             if claims
-            else float("nan")
+            else None
         ),
-        "place": numbers.place(claims[0].moved, mask) if claims and mask is not None else float("nan"),
+        "place": mean([numbers.place(claims[0].moved, mask)]) if claims and mask is not None else None,
     }
 
 

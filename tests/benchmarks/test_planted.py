@@ -59,11 +59,13 @@ def arguments(folder: Path, scenarios: str) -> list[str]:
 
 
 def test_a_scenario_is_drawn_trained_searched_measured_and_written_down_once(planted, tmp_path, capsys):
-    (tmp_path / "proof.md").write_text("# Proof\n", encoding="utf-8")
-    args = arguments(tmp_path, "code")
+    place = tmp_path / "Of mine"
+    place.mkdir()
+    (place / "proof.md").write_text("# Proof\n", encoding="utf-8")
+    args = arguments(place, "code")
     numbers = planted.main(args)
     assert planted.started == ["train.py"]
-    assert json.loads((tmp_path / "planted.json").read_text(encoding="utf-8")) == numbers
+    assert json.loads((place / "planted.json").read_text(encoding="utf-8")) == numbers
     row = numbers["scenarios"]["code"]
     assert row["seeds"] == 1
     assert row["causes"] == {"red": ["hue"], "blue": ["hue"]}  # whatever the generator draws
@@ -72,15 +74,15 @@ def test_a_scenario_is_drawn_trained_searched_measured_and_written_down_once(pla
     for found in row["methods"].values():
         assert {"recall_at_5", "false_causes", "purity", "rank_correlation", "place"} <= found.keys()
     assert numbers["sham_alarms"] is None
-    page = (tmp_path / "proof.md").read_text(encoding="utf-8")
+    page = (place / "proof.md").read_text(encoding="utf-8")
     assert page.startswith("# Proof\n")
     assert "| code | 1 | 8 | hue |" in page
     assert "| GANalyze |" in page
-    assert (tmp_path / "proof" / "code.webp").is_file()
+    assert (place / "proof" / "code.webp").is_file()
 
     planted.main(args)
     assert len(planted.started) == 1
-    assert (tmp_path / "proof.md").read_text(encoding="utf-8") == page
+    assert (place / "proof.md").read_text(encoding="utf-8") == page
 
 
 def test_a_part_of_the_pictures_comes_with_what_it_was_drawn_from(planted, tmp_path):
