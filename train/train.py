@@ -116,6 +116,13 @@ def alone_by_mistake() -> bool:
     return env.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_PORT" in env and "WORLD_SIZE" not in env
 
 
+def one_thread_by_mistake(device: torch.device) -> int:
+    """How many cores lie idle because `accelerate launch` gives each process one thread unless it is told otherwise."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and PartialState().num_processes == 1
+    return cores - 1 if launched and device.type == "cpu" and torch.get_num_threads() == 1 else 0
+
+
 def dry_run(o: Options, classifier: Classifier, init: StylEx | None) -> None:
     """Say what a run would be."""
     state, classes = PartialState(), len(classifier.class_names)
@@ -150,6 +157,12 @@ def main(args: list[str] | None = None) -> None:
         )
     order = torch.randperm(len(val_part), generator=torch.Generator().manual_seed(0))
     trainer = Trainer(o, classifier, judge, init)
+    if idle := one_thread_by_mistake(trainer.accelerator.device):
+        print(
+            f"note: one core computes and {idle} {'is' if idle == 1 else 'are'} idle, as `accelerate launch` has it on "
+            f"a processor; add --num_cpu_threads_per_process {idle + 1} to it, or start with python train/train.py",
+            file=sys.stderr,
+        )
     trainer.accelerator.print(f"{o.classifier}: {description(classifier)}")
     for note in o.without_effect():
         trainer.accelerator.print(f"note: {note}")

@@ -35,7 +35,7 @@ from train.options.command import parse
 from train.options.searching import Options as SearchOptions
 from train.options.training import Options
 from train.search.jobs import prepare
-from train.train import main
+from train.train import main, one_thread_by_mistake
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train" / "train.py"
@@ -258,6 +258,15 @@ def test_a_judge_of_other_classes_is_refused(start, tmp_path):
     save_classifier(tiny_classifier(("cat", "dog")), tmp_path / "judge")
     with pytest.raises(ConfigError, match="judge names cat, dog, the classifier plain, spotted; they must be the same"):
         start(judge=tmp_path / "judge")
+
+
+def test_cores_that_the_launcher_leaves_idle_are_counted(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    assert one_thread_by_mistake(torch.device("cpu")) == 0
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert one_thread_by_mistake(torch.device("cpu")) == 2
+    assert one_thread_by_mistake(torch.device("cuda")) == 0
 
 
 def test_the_recipe_for_a_laptop_fits_anybody_s_pictures():
