@@ -54,8 +54,8 @@ def machine() -> str:
     if info.exists():
         lines = info.read_text(encoding="utf-8").splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    kind = "bf16" if has_bf16() else "no bf16"
-    return f"{torch.get_num_threads()} threads of {model}, {torch.backends.cpu.get_cpu_capability()}, {kind}"
+    kind, count = "bf16" if has_bf16() else "no bf16", torch.get_num_threads()
+    return f"{count} thread{'s' if count > 1 else ''} of {model}, {torch.backends.cpu.get_cpu_capability()}, {kind}"
 
 
 def today() -> str:

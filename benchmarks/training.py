@@ -508,8 +508,8 @@ def in_children(o: argparse.Namespace, args: list[str], options: list[str]) -> d
 def said_of(run: dict[str, Any]) -> str:
     """What a table of parts is of."""
     return (
-        f"{run['resolution']} px, {run['phase']} phase, {run['batch_size']} pictures a step, {run['threads']} threads, "
-        f"{run['device']}, {run['precision']}; best convolution {run['peak_gflops']:.1f} GFLOP/s"
+        f"{run['resolution']} px, {run['phase']} phase, {run['batch_size']} pictures a step, {run['device']}, threads: "
+        f"{run['threads']}, {run['precision']}; best convolution {run['peak_gflops']:.1f} GFLOP/s"
     )
 
 
