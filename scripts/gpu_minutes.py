@@ -154,6 +154,10 @@ class Minutes:
     def done(self, step: str) -> bool:
         return self.known["steps"].get(step, {}).get("returned") == 0
 
+    def tried(self, step: str) -> bool:
+        """What only tells something is not worth its minutes twice."""
+        return step in self.known["steps"]
+
     def run(
         self, step: str, words: Sequence[str], seconds: float, meanwhile: Callable[[], None] = lambda: None
     ) -> bool:
@@ -234,13 +238,13 @@ def spend(m: Minutes, o: argparse.Namespace) -> None:
 
     config = yaml.safe_load(o.config.read_text(encoding="utf-8"))
     common, model = ["--config", str(o.config), "--data", str(o.data)], m.out / "run" / "model"
-    if not m.done("tests"):
+    if not m.tried("tests"):
         # Their own settings would choose other tests, and the plain ones hide a GPU.
         words = ["-m", "pytest", "-q", "-m", "gpu", "tests/gpu", "-p", "no:cacheprovider", "-rA"]
         os.environ["STYLEX_GPU_TESTS"] = "cpu" if o.cpu else "cuda"
         m.run("tests", words, m.share(TESTS))
         del os.environ["STYLEX_GPU_TESTS"]
-    if not m.done("speeds"):
+    if not m.tried("speeds"):
         limit = m.share(SPEEDS)
         words = ["benchmarks/sweep.py", "--config", str(o.config), "--limit_s", str(limit)]
         m.run("speeds", [*words, "--json", str(m.out / "speeds.json")], 1.5 * limit)
