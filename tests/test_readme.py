@@ -46,6 +46,7 @@ DOCUMENTS = (
     "docs/speed.md",
     "docs/training.md",
     "stylex/storage/card.md",
+    "train/configs/cats_dogs-about.md",
     "train/configs/hands-about.md",
     "train/configs/leaves-128-about.md",
     "train/configs/leaves-about.md",

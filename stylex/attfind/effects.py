@@ -31,7 +31,7 @@ class Attribute:
     Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
     decision flips, and the share on which a person sees the change. For a person to fill in are `name`, and
     `no_reason`: that this should be no reason for a decision, see train/repair.py. `proposal` is a description that was
-    measured (`pictures.names`); `rule` says by which one it was chosen.
+    measured (see `stylex/pictures/names.py`); `rule` says by which one it was chosen.
     """
 
     index: int
