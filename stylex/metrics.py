@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ VISIBLE_LEVELS = 16
 VISIBLE_SHARE = 0.01
 
 CONFIDENCE = 0.95
+DRAWS = 1000  # of the pictures, for an interval
+Statistic = Literal["mean", "median"]
 
 KID_SUBSETS = 100
 KID_SIZE = 100  # of either kind; half of them where there are fewer than twice as many
@@ -43,6 +46,22 @@ def changed_share(before: Tensor, after: Tensor, levels: int = VISIBLE_LEVELS) -
 def visible(before: Tensor, after: Tensor) -> Tensor:
     """Which edits a person can see: [N] bool."""
     return changed_share(before, after) >= VISIBLE_SHARE
+
+
+def diversity(before: Tensor, after: Tensor) -> Tensor:
+    """How differently E edits change each picture: 1 minus the mean cosine between two of their change maps, [N] in
+    [0, 1]. 0: all change the same pixels alike; 1: no two of them share one.
+
+    Args:
+        before: [N, 3, H, W].
+        after: [E, N, 3, H, W], E at least 2.
+    """
+    maps = (after - before).abs().mean(dim=2).flatten(2)  # [E, N, H * W]
+    unit = torch.nn.functional.normalize(maps, dim=2)
+    cosine = torch.einsum("enp,fnp->nef", unit, unit)
+    count = len(after)
+    pairs = torch.triu_indices(count, count, 1, device=cosine.device)
+    return 1 - cosine[:, pairs[0], pairs[1]].mean(dim=1)
 
 
 def cout(
@@ -86,6 +105,45 @@ def wilson(share: float, n: int, confidence: float = CONFIDENCE) -> tuple[float,
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap(
+    values: Tensor,
+    pictures: Tensor | None = None,
+    of: Statistic = "mean",
+    rounds: int = DRAWS,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the mean or median of numbers, over draws of the *pictures* they are of (Efron 1979,
+    "Bootstrap Methods"): what was seen several times on one picture is drawn together, for it is not independent.
+
+    Args:
+        values: [P] numbers or hits.
+        pictures: [P] the picture of each; None if each is of another.
+
+    Raises:
+        ValueError: if there is no number.
+    """
+    if not len(values):
+        raise ValueError("no numbers have no interval; leave out what was not measured")
+    values = values.double()
+    pictures = torch.arange(len(values)) if pictures is None else pictures
+    _, own = pictures.unique(return_inverse=True)
+    count = int(own.max()) + 1
+    draws = torch.randint(count, (rounds, count), generator=torch.Generator().manual_seed(seed))
+    if of == "mean":
+        sums = torch.zeros(count, dtype=torch.double).index_add_(0, own, values)
+        weights = torch.zeros(count, dtype=torch.double).index_add_(0, own, torch.ones_like(values))
+        found = sums[draws].sum(dim=1) / weights[draws].sum(dim=1)
+    else:
+        order = own.argsort(stable=True)
+        first = torch.searchsorted(own[order], torch.arange(count))
+        table = torch.full((count, int(own.bincount().max())), torch.nan, dtype=torch.double)
+        table[own[order], torch.arange(len(own)) - first[own[order]]] = values[order]
+        found = torch.stack([table[draw].flatten().nanmedian() for draw in draws])
+    low, high = found.sort().values[[int((1 - confidence) / 2 * rounds), int((1 + confidence) / 2 * rounds) - 1]]
+    return float(low), float(high)
 
 
 def kid(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:

@@ -41,8 +41,8 @@ def fit_linear(features: Tensor, labels: Tensor, classes: int, decay: float = DE
     return weight, bias.detach() - weight @ mean
 
 
-def probe_accuracy(features: Tensor, labels: Tensor, folds: int = FOLDS, seed: int = 0) -> float:
-    """The share of rows of [N, F] whose label a linear layer names that was fitted on the others, a fold at a time.
+def probe_hits(features: Tensor, labels: Tensor, folds: int = FOLDS, seed: int = 0) -> Tensor:
+    """The rows of [N, F] whose label a linear layer names that was fitted on the others, a fold at a time: [N] bool.
 
     Raises:
         ValueError: if there are fewer rows than folds.
@@ -50,10 +50,15 @@ def probe_accuracy(features: Tensor, labels: Tensor, folds: int = FOLDS, seed: i
     if len(features) < folds:
         raise ValueError(f"{len(features)} rows cannot be cut into {folds} folds; use as many rows or more")
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed)).to(features.device)
-    classes, hits = int(labels.max()) + 1, 0
+    classes, hits = int(labels.max()) + 1, torch.zeros_like(labels, dtype=torch.bool)
     for held_out in order.tensor_split(folds):
         rest = torch.ones(len(features), dtype=torch.bool, device=features.device)
         rest[held_out] = False
         weight, bias = fit_linear(features[rest], labels[rest], classes)
-        hits += int((F.linear(features[held_out], weight, bias).argmax(1) == labels[held_out]).sum())
-    return hits / len(features)
+        hits[held_out] = F.linear(features[held_out], weight, bias).argmax(1) == labels[held_out]
+    return hits
+
+
+def probe_accuracy(features: Tensor, labels: Tensor, folds: int = FOLDS, seed: int = 0) -> float:
+    """The share of `probe_hits`."""
+    return int(probe_hits(features, labels, folds, seed).sum()) / len(features)

@@ -134,3 +134,43 @@ def test_cout_of_an_edit_that_changes_nothing_is_what_the_classifier_said_before
     x = -torch.ones(2, 3, 1, 2)
     found = metrics.cout(left_is_bright, x, x, torch.tensor([0, 1]), torch.tensor([1, 0]))
     torch.testing.assert_close(found, torch.tensor([-1.0, 1.0]))
+
+
+# How sure.
+
+
+def test_the_interval_of_a_mean_is_that_of_drawing_pictures():
+    """Half of a hundred: 0.5 ± 1.96 √(0.25 / 100), to the noise of a thousand draws."""
+    hits = torch.arange(100) % 2 == 0
+    assert metrics.bootstrap(hits) == pytest.approx((0.402, 0.598), abs=0.02)
+    assert metrics.bootstrap(hits) == metrics.bootstrap(hits)
+    assert metrics.bootstrap(torch.full((5,), 0.25)) == (0.25, 0.25)
+    with pytest.raises(ValueError, match="no numbers have no interval"):
+        metrics.bootstrap(torch.zeros(0))
+
+
+def test_what_is_seen_ten_times_on_a_picture_is_no_surer_than_once():
+    hits, pictures = torch.arange(100) % 2 == 0, torch.arange(100)
+    often = metrics.bootstrap(hits.repeat(10), pictures.repeat(10))
+    assert often == pytest.approx(metrics.bootstrap(hits), abs=1e-9)
+    low, high = metrics.bootstrap(hits.repeat(10))  # as if each were of another picture
+    assert high - low < (often[1] - often[0]) / 2
+
+
+def test_the_interval_of_a_median_may_be_beyond_what_was_tried():
+    values = torch.tensor([1.0] * 6 + [2.0] * 5 + [torch.inf] * 9)
+    low, high = metrics.bootstrap(values, of="median")
+    assert low == 1.0
+    assert high == torch.inf
+    assert metrics.bootstrap(torch.tensor([3.0, 3.0, 3.0, 9.0] * 20), of="median") == (3.0, 3.0)
+
+
+def test_diversity_is_the_angle_between_change_maps():
+    """Of two edits: the same pixel is 0, two pixels 1, and one of both against one of them 1 - 1/√2."""
+    before = torch.zeros(3, 3, 1, 2)
+    left, right = torch.zeros(3, 1, 2), torch.zeros(3, 1, 2)
+    left[..., 0], right[..., 1] = 0.5, -0.5
+    one = torch.stack([left, left, left])
+    other = torch.stack([left * 2, right, left + right])
+    found = metrics.diversity(before, torch.stack([one, other]))
+    assert found.tolist() == pytest.approx([0, 1, 1 - 0.5**0.5], abs=1e-6)

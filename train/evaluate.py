@@ -27,9 +27,13 @@ from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError, Split
 from train.engine.device import device, measure_exactly
 from train.engine.revision import revision_of
+from train.measure.composition import composition
+from train.measure.edited import edited
 from train.measure.interventions import interventions
 from train.measure.judges import fit_stranger, judges_of, keep_stranger
 from train.measure.leaks import leaks
+from train.measure.tally import Tally, middle
+from train.measure.two_afc import called, two_afc
 from train.options.command import parse
 
 RETRIEVAL_AMONG = 300
@@ -74,7 +78,8 @@ def evaluate(
     """All numbers of a model on `pictures`; those that need the second judge, the stranger, labels or places are there
     if the model has such and the pictures have them.
 
-    Shares are of pictures, or of pairs (picture, class it is not).
+    Shares are of pictures, or of pairs (picture, class it is not). `intervals` has an interval of each mean and median
+    under its name (`train.measure.tally`).
 
     Args:
         stranger: instead of the model's own.
@@ -91,34 +96,79 @@ def evaluate(
     logits, logits_rec = all_of(model.logits, x), all_of(model.logits, x_rec)
     probs, probs_rec = logits.softmax(1), logits_rec.softmax(1)
 
-    def share(hits: Tensor) -> float:
-        return round(hits.float().mean().item(), 4)
-
-    numbers: dict[str, Any] = {
-        "n": len(x),
-        "agreement": share(metrics.agreement(logits, logits_rec)),
-        "mean_abs_delta_prob": round((probs - probs_rec).abs().mean().item(), 4),
-        "l1": round(losses.l1(x, x_rec).mean().item(), 4),
-    }
-    numbers |= likeness(all_of, x, x_rec, model.device, seed)
+    tally = Tally(seed)
+    tally.numbers["n"] = len(x)
+    tally.add("agreement", metrics.agreement(logits, logits_rec))
+    tally.add("mean_abs_delta_prob", (probs - probs_rec).abs().mean(dim=1))
+    tally.add("l1", losses.l1(x, x_rec))
+    likeness(tally, all_of, x, x_rec, model.device, seed)
     if labels is not None:
-        numbers["classifier_accuracy"] = share(logits.argmax(1) == labels)
+        tally.add("classifier_accuracy", logits.argmax(1) == labels)
     judges = list(judges_of(model, stranger or model.stranger))
     for judge in judges:
         judged, judged_rec = all_of(judge.logits, x), all_of(judge.logits, x_rec)
-        numbers[f"{judge.name}_agreement"] = share(metrics.agreement(judged, judged_rec))
+        tally.add(f"{judge.name}_agreement", metrics.agreement(judged, judged_rec))
         if labels is not None:
-            numbers[judge.accuracy] = share(judged.argmax(1) == labels)
-    numbers |= leaks(model, s, logits, batch_size, seed)
+            tally.add(judge.accuracy, judged.argmax(1) == labels)
+    for name, hits in leaks(model, s, logits, batch_size, seed).items():
+        tally.add(name, hits)
+    for name, values in composition(model, x, logits, batch_size, seed).items():
+        tally.add(name, values)
     if model.stats is not None and model.attributes:
-        numbers |= interventions(model, judges, s, x_rec, logits_rec, shift, batch_size, seed)
-    numbers |= {"shift": shift, "seed": seed, "revision": revision_of(model), "class_names": model.class_names}
-    return numbers
+        interventions(tally, model, judges, s, x_rec, logits_rec, shift, batch_size, seed)
+        eye = EfficientNetLite1(MEASURED_AT).to(model.device)
+        single_edits(tally, model, eye, s, x_rec, logits_rec, shift, batch_size, seed)
+        tell_apart(tally, model, eye, s, x_rec, logits_rec.argmax(1), shift, seed)
+    about = {"shift": shift, "seed": seed, "revision": revision_of(model), "class_names": model.class_names}
+    return tally.numbers | about | {"intervals": tally.intervals}
+
+
+def single_edits(
+    tally: Tally,
+    model: StylEx,
+    eye: EfficientNetLite1,
+    s: Tensor,
+    x_rec: Tensor,
+    logits_rec: Tensor,
+    shift: float,
+    batch_size: int,
+    seed: int,
+) -> None:
+    """See `train.measure.edited`; medians of the shifts and the distances, means of the rest."""
+    found = edited(model, eye, s, x_rec, logits_rec, shift, batch_size, seed)
+    if "flip_shift" in found:
+        flips = found.pop("flip_shift")
+        if middle(flips, "median") < torch.inf:
+            tally.add("flip_shift_median", flips, of="median")
+    for name, values in found.items():
+        tally.add(name, values)
+
+
+def tell_apart(
+    tally: Tally,
+    model: StylEx,
+    eye: EfficientNetLite1,
+    s: Tensor,
+    x_rec: Tensor,
+    labels: Tensor,
+    shift: float,
+    seed: int,
+) -> None:
+    """See `train.measure.two_afc`; what cannot be told apart is named, with the share that was answered right."""
+    attributes, questions = two_afc(model, eye, s, x_rec, labels, shift, seed)
+    answers = questions.ask()
+    if not len(answers.hits):
+        return
+    tally.add("two_afc", answers.hits)
+    tally.numbers["two_afc_questions"] = len(answers.hits)
+    names = [called(a) for a in attributes]
+    tally.numbers["two_afc_by_attribute"] = {names[i]: round(share, 4) for i, share in answers.by_attribute().items()}
+    tally.numbers["two_afc_alike"] = [[names[a], names[b], round(share, 4)] for a, b, share in questions.alike()]
 
 
 def likeness(
-    all_of: Callable[[Any, Tensor], Tensor], x: Tensor, x_rec: Tensor, device: torch.device, seed: int
-) -> dict[str, Any]:
+    tally: Tally, all_of: Callable[[Any, Tensor], Tensor], x: Tensor, x_rec: Tensor, device: torch.device, seed: int
+) -> None:
     """How alike pictures and reconstructions look: to the eye that training looks with (`perceptual`), and to another
     one, against which nothing is trained (`retrieval`, `kid`)."""
     trained = EfficientNetLite0().to(device)
@@ -129,15 +179,12 @@ def likeness(
     eye = EfficientNetLite1(MEASURED_AT).to(device)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:RETRIEVAL_AMONG]
     found = metrics.retrieval(all_of(eye.flat, x[order]), all_of(eye.flat, x_rec[order]))
-    numbers: dict[str, Any] = {
-        "perceptual": round(all_of(distance, torch.cat([x, x_rec], dim=1)).mean().item(), 4),
-        "retrieval": round(found.float().mean().item(), 4),
-        "retrieval_among": len(order),
-    }
+    tally.add("perceptual", all_of(distance, torch.cat([x, x_rec], dim=1)))
+    tally.add("retrieval", found)
+    tally.numbers["retrieval_among"] = len(order)
     if len(x) >= 4:  # fewer have no spread
         kid, spread = metrics.kid(all_of(eye.embed, x), all_of(eye.embed, x_rec), seed)
-        numbers |= {"kid": round(kid, 5), "kid_std": round(spread, 5)}
-    return numbers
+        tally.numbers |= {"kid": round(kid, 5), "kid_std": round(spread, 5)}
 
 
 def stranger_of(model: StylEx, o: Options) -> Stranger | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..metrics import CONFIDENCE, wilson
+from ..metrics import CONFIDENCE, DRAWS, wilson
 from .files import ModelError, is_sealed, seal
 
 if TYPE_CHECKING:
@@ -37,7 +37,17 @@ NUMBERS = [
     ("kid", "KID of the reconstructions, in EfficientNet-Lite1 features", None),
     ("kid_std", "its standard deviation over draws of pictures", None),
     ("sufficiency_at_10_median", "decisions flipped by the first 10 attributes, median over the targets", None),
+    ("needed_median", "attributes that it takes to flip a decision, the median", None),
+    ("flip_shift_median", "share of their range that the first 10 attributes go until it flips, the median", None),
     ("visibility", "edits by one of the top 5 attributes that a person can see", "n"),
+    ("diversity", "how differently the top 5 attributes change a picture, from 0 to 1", None),
+    ("cout", "COUT: whether the pixels that change most are those that decide, from -1 to 1", None),
+    ("identity_kept", "edits nearer to their own picture than to any other", None),
+    ("identity_distance", "distance of an edit to its picture, in EfficientNet-Lite1 features", None),
+    ("identity_nearest_other", "the same to the nearest other picture", None),
+    ("two_afc", "which of two edits is the one shown before: answered right by a machine (chance 0.5)", None),
+    ("composition_agreement", "pictures that keep their class when reconstructed ten times over", None),
+    ("composition_l1", "mean absolute error of a pixel after these ten times", None),
     ("places_swapped_agreement", "pictures that keep their class with the places of one of another class", "n"),
     ("places_probe_accuracy", "classes that a linear layer reads from the places alone", "n"),
     ("styles_probe_accuracy", "classes that a linear layer reads from the searched styles", "n"),
@@ -187,11 +197,9 @@ def eval_results(metrics: Mapping[str, Any], datasets: Sequence[str] = ()) -> li
 
     results = []
     for key, text, value, n in numbers_of(metrics):
-        arguments = None
-        if n:
-            low, high = wilson(value, n)
-            interval = [round(low, 4), round(high, 4)]
-            arguments = {"confidence": CONFIDENCE, "interval": interval, "method": "Wilson score", "n": n}
+        arguments: dict[str, Any] | None = None
+        if (interval := interval_of(metrics, key, value, n)) is not None:
+            arguments = {"confidence": CONFIDENCE, "interval": interval, "method": _method(metrics), "n": n}
         results.append(
             EvalResult(
                 task_type=TASK,
@@ -218,6 +226,20 @@ def numbers_of(metrics: Mapping[str, Any]) -> list[tuple[str, str, float, int | 
     return found
 
 
+def interval_of(metrics: Mapping[str, Any], key: str, value: float, n: int | None) -> list[float | None] | None:
+    """The ends of a number's interval: as they were measured, or Wilson's of a share of n in numbers of before; None
+    where there is none. An end that is None is beyond what was tried."""
+    if (known := metrics.get("intervals")) is not None:
+        rates, at, k = key.rpartition("_at_")
+        found = known.get(key) or (known.get(rates, {}).get(k) if at and isinstance(known.get(rates), dict) else None)
+        return found if isinstance(found, list) else None
+    return [round(end, 4) for end in wilson(value, n)] if n else None
+
+
+def _method(metrics: Mapping[str, Any]) -> str:
+    return "bootstrap over pictures" if "intervals" in metrics else "Wilson score"
+
+
 # What is written for people.
 
 
@@ -225,9 +247,13 @@ def _measured(metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return "Not yet. `train/evaluate.py` measures a model on pictures it was not trained on."
     rows = []
-    for _, text, value, n in numbers_of(metrics):
-        low, high = wilson(value, n) if n else (0.0, 0.0)
-        rows.append(f"| {text} | {value} | {f'{low:.3f} to {high:.3f}' if n else ''} |")
+    for key, text, value, n in numbers_of(metrics):
+        rows.append(f"| {text} | {value} | {_spoken(interval_of(metrics, key, value, n))} |")
+    about = (
+        f"Intervals are by bootstrap over pictures ({DRAWS:,} draws), and Wilson's where a share is 0 or 1."
+        if "intervals" in metrics
+        else "Intervals are Wilson's; where several edits of one picture were tried, they count pictures, not edits."
+    )
     return "\n".join(
         [
             f"On {metrics['n']} held-out pictures, shift {metrics['shift']}, revision {metrics['revision']}:",
@@ -236,9 +262,22 @@ def _measured(metrics: Mapping[str, Any] | None) -> str:
             "| --- | --- | --- |",
             *rows,
             "",
-            "Intervals are Wilson's; where several edits of one picture were tried, they count pictures, not edits.",
+            about,
+            *_alike(metrics),
         ]
     )
+
+
+def _spoken(interval: Sequence[float | None] | None) -> str:
+    if interval is None or interval[0] is None:
+        return ""
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if interval[1] is not None else f"{interval[0]:.3f} and more"
+
+
+def _alike(metrics: Mapping[str, Any]) -> list[str]:
+    """A sentence of the attributes that a machine does not tell apart, to be taken for one."""
+    pairs = "; ".join(f"{a} and {b} ({share:.2f})" for a, b, share in metrics.get("two_afc_alike", []))
+    return ["", f"Not told apart by a machine, so one of each two is enough to look at: {pairs}."] if pairs else []
 
 
 def _classifier(facts: Facts) -> str:

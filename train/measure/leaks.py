@@ -7,11 +7,12 @@ from torch import Tensor
 
 from stylex.metrics import agreement, donors
 from stylex.model import StylEx
-from stylex.probe import FOLDS, probe_accuracy
+from stylex.probe import FOLDS, probe_hits
 
 
-def leaks(model: StylEx, s: Tensor, logits: Tensor, batch_size: int, seed: int) -> dict[str, float]:
-    """How much of the class lies in the places of a model; nothing for a model without.
+def leaks(model: StylEx, s: Tensor, logits: Tensor, batch_size: int, seed: int) -> dict[str, Tensor]:
+    """How much of the class lies in the places of a model, as hits [n] bool to take the share of; nothing for a model
+    without.
 
     places_swapped_agreement: share of pictures whose class stays what the classifier says of them when their styles are
     drawn with the places of another picture, of another class. places_probe_accuracy: the share whose class a linear
@@ -30,8 +31,8 @@ def leaks(model: StylEx, s: Tensor, logits: Tensor, batch_size: int, seed: int) 
     if len(rows := (given >= 0).nonzero().flatten()):
         swapped = torch.cat([s[rows, : space.num_styles], s[given[rows], space.num_styles :]], dim=1)
         after = [model.logits_of(part.to(model.device)).cpu() for part in swapped.split(batch_size)]
-        numbers["places_swapped_agreement"] = agreement(logits[rows], torch.cat(after)).float().mean().item()
+        numbers["places_swapped_agreement"] = agreement(logits[rows], torch.cat(after))
     if len(s) >= FOLDS:
-        numbers["places_probe_accuracy"] = probe_accuracy(s[:, space.num_styles :], answers, seed=seed)
-        numbers["styles_probe_accuracy"] = probe_accuracy(s[:, : space.num_conv], answers, seed=seed)
-    return {name: round(value, 4) for name, value in numbers.items()}
+        numbers["places_probe_accuracy"] = probe_hits(s[:, space.num_styles :], answers, seed=seed)
+        numbers["styles_probe_accuracy"] = probe_hits(s[:, : space.num_conv], answers, seed=seed)
+    return numbers
