@@ -41,6 +41,7 @@ DOCUMENTS = (
     "docs/attfind.md",
     "docs/data.md",
     "docs/deploy.md",
+    "docs/measuring.md",
     "docs/methods.md",
     "docs/proof.md",
     "docs/speed.md",
@@ -217,6 +218,7 @@ def test_every_option_that_the_prose_names_is_one():
     )
     for name in SCRIPTS:
         known |= {f"--{f.name}" for f in dataclasses.fields(importlib.import_module(f"train.{name}").Options)}
+    known |= set(re.findall(r'add_argument\("(--\w+)"', inspect.getsource(importlib.import_module("train.study"))))
     for text in TEXT.values():
         for span in spans(text):
             for option in re.findall(r"(?<!\S)--[\w-]+", span):
