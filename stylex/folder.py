@@ -146,10 +146,7 @@ def write_model(
         save_tensors(fields, folder / "style_stats.safetensors")
     else:  # of the weights that were here before
         (folder / "style_stats.safetensors").unlink(missing_ok=True)
-    found: dict[str, Any] = {"attributes": [a.to_dict() for a in attributes]}
-    if certificate is not None:
-        found["certificate"] = certificate.to_dict()
-    write_json(folder / "attributes.json", found)
+    write_attributes(folder, attributes, certificate)
     for domain in domains:
         domain.save(folder)
     if card is not None and not _keeps_its_card(folder, card):
@@ -166,6 +163,14 @@ def write_model(
             "versions": {"stylex": __version__, "torch": torch.__version__.split("+")[0]},
         },
     )
+
+
+def write_attributes(folder: Path, attributes: Sequence[Attribute], certificate: Certificate | None) -> None:
+    """Write attributes.json alone."""
+    found: dict[str, Any] = {"attributes": [a.to_dict() for a in attributes]}
+    if certificate is not None:
+        found["certificate"] = certificate.to_dict()
+    write_json(folder / "attributes.json", found)
 
 
 def _read_config(path: Path) -> tuple[ModelConfig, list[str]]:

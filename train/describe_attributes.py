@@ -2,8 +2,9 @@
 
     python train/describe_attributes.py --model checkpoints/leaves --data FOLDER
 
-train/find_attributes.py does it as well; this is for a model that was searched before, and for better names by hand.
-Words are chosen by pictures of the training part and checked on held-out ones; "no simple description" is an answer.
+train/find_attributes.py does it as well; this is for a model that was searched before, or whose names were written into
+attributes.json since. Words are chosen by pictures of the training part and checked on held-out ones; "no simple
+description" is an answer, and a name that a person wrote stays.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from stylex.folder import claim_model
+from stylex.folder import claim_model, write_attributes
 from stylex.model import StylEx
 from stylex.storage.card import with_attributes
-from stylex.storage.files import ModelError
+from stylex.storage.files import ModelError, write_text
 from train.data.pictures import list_pictures, part_of
 from train.data.records import DataError
 from train.engine.device import device
@@ -63,9 +64,9 @@ def main(args: list[str] | None = None) -> None:
     parts = part_of(source, "train"), part_of(source, "val")
     chosen_on, checked_on = (some_styles(model, part, o.images, o.seed) for part in parts)
     model.attributes = described(model, model.attributes, chosen_on, checked_on, o.shift)
-    if model.card is not None:
-        model.card = with_attributes(model.card, model.facts())
-    model.save_pretrained(folder)
+    write_attributes(folder, model.attributes, model.certificate)
+    if model.card is not None and (card := with_attributes(model.card, model.facts())) != model.card:
+        write_text(folder / "README.md", card)
     for a in model.attributes:
         doubt = f" ({a.doubt})" if a.doubt else ""
         print(f"{a.source} → {a.target}  {a.coordinate}: {a.title}{doubt}")

@@ -12,9 +12,9 @@ from torch import Tensor
 from .traits import Trait, traits
 
 NONE = "no simple description"
-# All of a description is true of this share of the pictures that it is chosen on, and of a little fewer that it is
+# All of a description is true of this share of the pictures that it is chosen on, and of a few less of those that it is
 # checked on, or there is none.
-CHOSEN, CHECKED = 0.8, 0.7
+CHOSEN, CHECKED = 0.9, 0.75
 
 
 @dataclass(frozen=True)
