@@ -30,7 +30,7 @@ from stylex.classifiers.stranger import SIDE
 from stylex.explain import at_once, propose
 from stylex.methods.eigenfind import affine_weight, eigen_directions, find_directions
 from stylex.methods.records import MethodError
-from stylex.neighbours import DRAWN, PROB, coordinate_moves, counterfactuals, direction_edits, stats_of, within
+from stylex.neighbours import PROB, coordinate_moves, counterfactuals, direction_edits, stats_of, within
 from stylex.networks.eye import EfficientNetLite1, EfficientNetLite2
 from stylex.storage.files import ModelError
 from stylex.storage.outputs import put_json
@@ -39,6 +39,7 @@ from train.data.pictures import load_pictures, to_float
 from train.measure.judges import fit_stranger
 
 TOGETHER = 10
+KNOWN = 200  # training pictures that methods draw from
 
 
 @dataclass
@@ -60,8 +61,9 @@ class Result:
 Method = Callable[[Tensor, Tensor, int], Result]
 
 
-def methods_of(model: StylEx) -> dict[str, Method]:
-    """Name -> what to ask."""
+def methods_of(model: StylEx, known: Tensor) -> dict[str, Method]:
+    """Name -> what to ask. Methods that draw pictures at random draw from `known` [M, S], styles of training pictures:
+    not every model draws good ones of its own."""
     stats, names = stats_of(model), model.class_names
 
     def attfind(latent: Tensor, s: Tensor, target: int) -> Result:
@@ -109,13 +111,13 @@ def methods_of(model: StylEx) -> dict[str, Method]:
         return Result(moved, found.passes, {"explained": [found.explained] * len(s)})
 
     def ganalyze(latent: Tensor, s: Tensor, target: int) -> Result:
-        (edit,) = direction_edits(model, "ganalyze", target, s, 1)
+        (edit,) = direction_edits(model, "ganalyze", target, s, 1, known)
         return Result(within(model, s, edit.apply(s)), 4 * 8 * edit.found["steps"], {})
 
     def coordinates(name: str) -> Method:
         def ask(latent: Tensor, s: Tensor, target: int) -> Result:
-            moves = coordinate_moves(model, name, target, TOGETHER)  # type: ignore[arg-type]
-            return Result(move_together(s, moves, stats), len(s) + (DRAWN if name == "s2n" else 0), {})
+            moves = coordinate_moves(model, name, target, TOGETHER, known)  # type: ignore[arg-type]
+            return Result(move_together(s, moves, stats), len(s) + (len(known) if name == "s2n" else 0), {})
 
         return ask
 
@@ -135,21 +137,31 @@ def methods_of(model: StylEx) -> dict[str, Method]:
 def measure(
     model: StylEx,
     x: Tensor,
+    known: Tensor,
     stranger: Callable[[Tensor], Tensor] | None,
     eye: Callable[[Tensor], Tensor] | None,
     batch_size: int,
     only: str = "",
 ) -> list[dict[str, Any]]:
-    """A row of numbers for each method whose name has `only` in it, over pictures x [N, 3, R, R]."""
+    """A row of numbers for each method that `only` names, over pictures x [N, 3, R, R].
+
+    Args:
+        known: some of the training pictures.
+        only: a part of the method's name, or several with | between them.
+    """
+    wanted = only.lower().split("|")
     latent = torch.cat([model.encode(part) for part in x.split(batch_size)])
     s = torch.cat([model.styles(part) for part in latent.split(batch_size)])
+    known_s = torch.cat([model.styles(model.encode(part)) for part in known.split(batch_size)])
     before = torch.cat([model.synthesize(part) for part in s.split(batch_size)])
     logits = torch.cat([model.logits(part) for part in before.split(batch_size)])
     source, target = logits.topk(2, dim=1).indices.t()
     strange = ask(stranger, before, batch_size)
     seen = ask(eye, before, batch_size)
     rows = []
-    for name, method in ((n, m) for n, m in methods_of(model).items() if only.lower() in n.lower()):
+    for name, method in methods_of(model, known_s).items():
+        if not any(part in name.lower() for part in wanted):
+            continue
         start, cpu, passes = time.perf_counter(), time.process_time(), 0.0
         moved, found = s.clone(), {}
         try:
@@ -251,27 +263,27 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         help="how many a stranger learns from where the model has none; 0 for no stranger and no distance",
     )
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--only", default="", help="methods with this in their name, such as EigenFind")
+    parser.add_argument("--only", default="", help="methods with this in their name, such as 'EigenFind|few'")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     o = parser.parse_args(args)
     ready(parser, o.json)
     model = StylEx.from_pretrained(o.model)
     held_out = load_pictures(o.data, model.resolution, "val", model.class_names)
     rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[: o.pictures]
+    train = load_pictures(o.data, model.resolution, "train", model.class_names)
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     stranger = eye = None
     if o.stranger_pictures:
         judge = model.stranger
         if judge is None:
-            train = load_pictures(o.data, model.resolution, "train", model.class_names)
-            chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: o.stranger_pictures]
-            judge = fit_stranger(train.subset(chosen), model.device, o.batch_size)
+            judge = fit_stranger(train.subset(order[: o.stranger_pictures]), model.device, o.batch_size)
         eyes, layer, eye = EfficientNetLite2(SIDE), judge, EfficientNetLite1(SIDE).embed
 
         def stranger(pictures: Tensor) -> Tensor:
             return layer(eyes.embed(pictures))
 
     x = to_float(held_out.x[rows])
-    found = measure(model, x, stranger, eye, o.batch_size, o.only)
+    found = measure(model, x, to_float(train.x[order[:KNOWN]]), stranger, eye, o.batch_size, o.only)
     if not found:
         parser.error(f"no method has {o.only!r} in its name; leave --only out to see them all")
     numbers: dict[str, Any] = {"n": len(x), "prob": PROB, "threads": torch.get_num_threads(), "methods": found}

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import metrics
+from .methods.attribution import worth_drawing
 from .methods.records import Edit
 from .pictures.names import Proposal, told, words
 from .pictures.render import animate, captioned, change_map, flicker, grid, probability, signed_bars
@@ -199,7 +200,9 @@ class Explanation:
                 captions = [f"{self.target}  {probability(p)}" for p in numbers]
                 grid([frames], column_titles=captions).save(aside / "progression.png")
                 if along := self.attributes[0].edit.found.get("along"):
-                    signed_bars(along, "along the model's attributes").save(aside / "progression-bars.png")
+                    signed_bars(worth_drawing(along), "along the model's attributes").save(
+                        aside / "progression-bars.png"
+                    )
                 for suffix in (".gif", ".webp"):
                     animate(frames, aside / f"progression{suffix}", captions)
             write_json(aside / "explanation.json", self.to_dict())

@@ -98,31 +98,43 @@ def explain_by(
     return explanation(model, seen, edits, shift=shift, method=method)
 
 
-def coordinate_moves(model: Explainable, method: Method, target: int, count: int) -> list[tuple[int, Direction]]:
-    """The moves of a baseline that ranks coordinates for a class."""
+def coordinate_moves(
+    model: Explainable, method: Method, target: int, count: int, known: Tensor | None = None
+) -> list[tuple[int, Direction]]:
+    """The moves of a baseline that ranks coordinates for a class.
+
+    Args:
+        known: styles [N, S] of pictures to rank by, the same whenever it is asked; None for random ones, which are of
+            use only where the model draws good ones.
+    """
     stats, searched = stats_of(model), model.space.num_conv
     if method == "random":
         return random_moves(searched, count, stats, seed=target)
 
     def rank() -> list[tuple[int, Direction]]:
-        s = drawn(model, DRAWN, seed=target)
+        s = drawn(model, DRAWN, seed=target) if known is None else known
         probs = torch.cat([model.logits_of(part) for part in s.split(at_once(model))]).softmax(dim=1)
         return rank_by_signal(s, probs, target, stats, searched, searched)
 
-    return remembered(model, ("s2n", target), rank)[:count]
+    return remembered(model, ("s2n" if known is None else "s2n of known", target), rank)[:count]
 
 
-def direction_edits(model: Explainable, method: Method, target: int, s: Tensor, count: int) -> list[Edit]:
-    """The directions in w of a method, for the pictures s [N, S]; not yet bounded."""
+def direction_edits(
+    model: Explainable, method: Method, target: int, s: Tensor, count: int, known: Tensor | None = None
+) -> list[Edit]:
+    """The directions in w of a method, for the pictures s [N, S]; not yet bounded. `known` as in `coordinate_moves`."""
     weight = affine_weight(model.styles, model.config.latent_dim, model.config.w_dim, model.device)
     if method == "ganalyze":
 
-        def learn() -> Edit:
-            return ganalyze(
-                model.logits_with_gradient, lambda n, seed: drawn(model, n, seed), weight, target, seed=target
-            )
+        def draw(count: int, seed: int) -> Tensor:
+            if known is None:
+                return drawn(model, count, seed)
+            return known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))[:count]]
 
-        return [remembered(model, ("ganalyze", target), learn)]
+        def learn() -> Edit:
+            return ganalyze(model.logits_with_gradient, draw, weight, target, seed=target)
+
+        return [remembered(model, ("ganalyze" if known is None else "ganalyze of known", target), learn)]
     stats = stats_of(model)
     directions = eigen_directions(weight, model.space.num_conv)
     found = find_directions(
@@ -209,11 +221,12 @@ def counterfactual_of(
 def words(model: Explainable, targets: Sequence[str], count: int = NAMED) -> list[tuple[str, int, Direction]]:
     """The words by which a change is described: (title, coordinate, direction) of the first `count` attributes towards
     each of these classes, none twice."""
-    chosen: dict[str, tuple[str, int, Direction]] = {}
+    chosen: dict[int, tuple[str, int, Direction]] = {}
     for a in model.attributes:
         title = f"{a.words} ({a.coordinate})" if a.words else a.coordinate
         if a.target in targets and len(chosen) < count * len(targets):
-            chosen.setdefault(title, (title, a.index, a.direction))
+            # The other direction of a coordinate would say the same with the other sign.
+            chosen.setdefault(a.index, (title, a.index, a.direction))
     return list(chosen.values())
 
 

@@ -27,7 +27,7 @@ from .stylespace import Direction, coordinate, move
 TRIED = 40
 # Rows of the sheet.
 SHOWN = 6
-FILES = ("classifiers.png", "classifiers.json")
+FILES = ("classifiers.png", "disagree.png", "classifiers.json")
 
 
 @dataclass(frozen=True)
@@ -121,33 +121,38 @@ class Versus:
         }
 
     def sheet(self) -> Image.Image:
-        """The moves that tell them apart, each on one picture; then pictures that they call differently."""
+        """The moves that tell them apart most, each on one picture."""
         rows: list[list[Image.Image | None]] = []
         titles = []
         for row, (_, before, after, said) in zip(self.moved, self.examples, strict=False):
             rows.append([before, after, change_map(before, after)])
             lines = [f"{n}: {probability(p)} → {probability(q)}" for n, (p, q) in zip(self.names, said, strict=True)]
             titles.append("\n".join([f"{row.title}, {row.target}", *lines]))
-        for n in self.disagree[: max(0, SHOWN - len(rows) // 2)]:
-            rows.append([to_pil(self.x[n]), to_pil(self.x_rec[n])])
-            said_of = [f"{name}: {self._called(k, n)}" for k, name in enumerate(self.names)]
-            titles.append("\n".join(["they disagree", *said_of]))
-        return grid(rows, ["before", "after", "where"], titles)
+        return grid(rows, ["reconstruction", "changed", "where"], titles)
+
+    def disagreements(self) -> Image.Image:
+        """Photographs that they call differently, with their reconstructions."""
+        chosen = self.disagree[:SHOWN]
+        titles = ["\n".join(f"{name}: {self._called(k, n)}" for k, name in enumerate(self.names)) for n in chosen]
+        return grid(
+            [[to_pil(self.x[n]), to_pil(self.x_rec[n])] for n in chosen], ["photograph", "reconstruction"], titles
+        )
 
     def _called(self, which: int, n: int) -> str:
         best = int(self.probs[which, n].argmax())
         return f"{self.class_names[best]} {probability(float(self.probs[which, n, best]))}"
 
     def save(self, folder: str | Path) -> Path:
-        """Write classifiers.png, unless nothing tells them apart, and classifiers.json.
+        """Write classifiers.png, the moves; disagree.png, unless they agree on every photograph; and classifiers.json.
 
         Raises:
             OutputError: if the folder cannot be written, or holds another file of one of these names, which stays.
         """
         folder = Path(folder)
-        with filling(folder, replaces=r"classifiers\.png", option="folder") as aside:
-            if self.examples or self.disagree:
-                self.sheet().save(aside / "classifiers.png")
+        with filling(folder, replaces=r"disagree\.png", option="folder") as aside:
+            self.sheet().save(aside / "classifiers.png")
+            if self.disagree:
+                self.disagreements().save(aside / "disagree.png")
             write_json(aside / "classifiers.json", self.to_dict())
         return folder
 

@@ -13,7 +13,7 @@ from PIL import Image
 from stylex import MethodError, ModelError, StylEx
 from stylex.classifiers.classifier import wrap
 from stylex.compare import ROWS, compare
-from stylex.neighbours import counterfactuals, drawn_map, map_of, within
+from stylex.neighbours import counterfactuals, drawn_map, map_of, within, words
 from stylex.networks.config import ModelConfig
 from stylex.networks.encoder import Encoder
 from stylex.networks.generator import Generator, Mapping
@@ -132,6 +132,8 @@ def test_a_saved_counterfactual_shows_the_way(tiny_model, leaf, tmp_path):
     (told,) = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))["attributes"]
     titles = {a.coordinate for a in tiny_model.attributes}
     assert set(told["found"]["along"]) <= titles
+    named = [index for _, index, _ in words(tiny_model, tiny_model.class_names)]
+    assert len(named) == len(set(named))  # a coordinate is named in one direction alone
     with Image.open(folder / "progression.gif") as film:
         assert film.n_frames >= 3
     tiny_model.explain(leaf, "spotted").save(tmp_path)  # nothing of the old one stays

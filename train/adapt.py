@@ -1,6 +1,6 @@
 """Take a trained generator to a new look from one to a few pictures, and ask the same classifier about it.
 
-    python train/adapt.py --model checkpoints/leaves --data PICTURES --name autumn --output runs/leaves-autumn
+    python train/adapt.py --model checkpoints/leaves --data LOOK --name autumn --pictures PICTURES --output runs/autumn
 
 `stylespace` learns one change of the style coordinates, for looks that are near; `affine+` and `affinelight+` train
 the affine layers and the kernels of one block against the discriminator, for looks that are far. The generator itself
@@ -52,6 +52,8 @@ R1_WEIGHT, R1_EVERY = 5.0, 4
 # The discriminator's rate; of one that looks through a trained eye, a part of it, as in training.
 DISCRIMINATOR_RATE, PROJECTED_MUL = 0.002, 0.25
 CHANGED = 0.8  # share of its pictures that are changed in each way: the references are few
+# Random pictures with more of their coordinates than this outside of the training pictures' range are no pictures.
+UNLIKE = 0.2
 OLD = 256  # pictures of the old look, where they are given
 KEPT = (1.0, 0.5, 0.2, 0.1, 0.05)
 AMOUNTS = (0.0, 0.5, 1.0)
@@ -82,7 +84,7 @@ class Options:
         clip: stylespace: a folder of transformers' CLIP, or its name on the Hub, if you have one; random pictures then
             also change as CLIP says that the references differ from the old look. Needs transformers.
         clip_weight: of that.
-        pictures: pictures of the old look, see train/train.py, for a model that draws no random ones.
+        pictures: pictures of the old look, see train/train.py, for a model that draws no random ones, or no good ones.
         seed: of everything.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
@@ -166,6 +168,7 @@ def drawer(model: StylEx, pictures: str | None = None) -> Draw:
 
     Raises:
         ModelError: if the model draws none and none are given.
+        MethodError: if those that it draws are not like the training pictures.
     """
     classes = model.config.num_classes
     if pictures is not None:
@@ -188,7 +191,21 @@ def drawer(model: StylEx, pictures: str | None = None) -> Draw:
         assert model.mapping is not None
         return torch.cat([model.mapping(z), probs], dim=1)
 
+    if (share := outside(model, draw(ASKED, 0))) > UNLIKE:
+        raise MethodError(
+            f"the random pictures of this model are unlike those it was trained on ({share:.0%} of their style "
+            "coordinates lie outside of the range of all of those); give some of its old look with --pictures FOLDER"
+        )
     return draw
+
+
+def outside(model: StylEx, latents: Tensor) -> float:
+    """The share of the searched style coordinates that lie where no training picture has them; 0 if nobody knows."""
+    if model.stats is None:
+        return 0.0
+    s, searched = model.styles(latents), model.space.num_conv
+    beyond = (s < model.stats.s_min.to(s)) | (s > model.stats.s_max.to(s))
+    return float(beyond[:, :searched].float().mean())
 
 
 def _rule(seed: int) -> torch.Generator:

@@ -24,7 +24,15 @@ from tqdm import tqdm
 
 from stylex import StylEx
 from stylex.explain import at_once
-from stylex.methods.attribution import by_attributes, by_probes, fit_probes, overall, read_labels, strongest
+from stylex.methods.attribution import (
+    by_attributes,
+    by_probes,
+    fit_probes,
+    overall,
+    read_labels,
+    strongest,
+    worth_drawing,
+)
 from stylex.methods.counterfactual import Counterfactuals
 from stylex.methods.records import MethodError
 from stylex.neighbours import PROB, Space, counterfactuals, stats_of, words
@@ -176,6 +184,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
             before, changed = to_pil(before_x), to_pil(after_x)
             p = [float(part.prob_before[row]), float(part.prob_after[row])]
             bars = strongest(each, n, BARS)
+            chart = signed_bars(worth_drawing(bars), "what changed")
             sheet = grid(
                 [[to_pil(asked.x[n]), before, changed, change_map(before, changed)]],
                 [
@@ -192,13 +201,13 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
                 f"<section><h2>{escape(name)}</h2><p>called {escape(called)}, "
                 f"{'is' if o.only == 'mistakes' else 'taken to'} {escape(target)}; {escape(sentence)}</p>"
                 f"{html_picture(sheet, name)}"
-                + (html_picture(signed_bars(bars, "what changed"), "what changed") if bool(moved[n]) else "")
+                + (html_picture(chart, "what changed") if bool(moved[n]) else "")
                 + "</section>"
             )
             told.append({"name": name, "called": called, "target": target, "sentence": sentence, "changes": bars})
             n += 1
     heading = "Why were these wrong?" if o.only == "mistakes" else "What would change the decision?"
-    charts = {name: signed_bars(dict(list(bars.items())[:WORDS])) for name, bars in by_target.items()}
+    charts = {name: signed_bars(worth_drawing(dict(list(bars.items())[:WORDS]))) for name, bars in by_target.items()}
     common = "".join(
         f"<section><h2>Towards {escape(name)}</h2>{html_picture(chart, name)}</section>"
         for name, chart in charts.items()

@@ -3,8 +3,8 @@
     python train/repair.py --model checkpoints/leaves --data PICTURES --output runs/leaves-repaired
 
 A person marks attributes of a model: `"no_reason": true` in its attributes.json, or the app's tick. Every training
-picture is then also shown with these coordinates as they are in any other picture, under its own label, and the
-classifier is trained on. The page shows both classifiers on the same pictures. The generator stays as it is; it still
+picture is then also shown with these coordinates anywhere in their range, under its own label, and the classifier is
+trained on. The page shows both classifiers on the same pictures. The generator stays as it is; it still
 knows the old classifier, so train another one for good explanations of the new.
 """
 
@@ -68,7 +68,7 @@ class Options:
         output: folder for the repaired classifier, page.html and repair.json.
         no_reason: style coordinates beside those that attributes.json marks.
         share: of each batch that is changed pictures.
-        strength: how far coordinates go towards those of other pictures; 1 all the way.
+        strength: how far coordinates go to where they are sent, anywhere in their range; 1 all the way.
         copies: changed copies of each picture.
         epochs: passes over the training pictures.
         batch_size: pictures a step.
@@ -141,7 +141,7 @@ def styles_of(model: StylEx, x: Tensor) -> Tensor:
 def changed_copies(
     model: StylEx, x: Tensor, s: Tensor, coordinates: Sequence[int], stats: StyleStats, o: Options
 ) -> Tensor:
-    """Every picture, uint8 [N, 3, R, R], as it would look with these coordinates of other pictures: [C, N, 3, R, R].
+    """Every picture, uint8 [N, 3, R, R], with these coordinates anywhere in their range: [C, N, 3, R, R].
 
     To the photograph is added what the move changes in its reconstruction, so it stays one: that it was drawn would
     give it away.
@@ -149,12 +149,13 @@ def changed_copies(
     rule = torch.Generator().manual_seed(o.seed)
     copies = torch.empty((o.copies, *x.shape), dtype=torch.uint8)
     index = torch.tensor(list(coordinates), device=s.device)
+    low, high = stats.s_min.to(s)[index], stats.s_max.to(s)[index]
     starts = range(0, len(x), at_once(model))
     for start in tqdm(starts, desc="pictures"):
         rows = slice(start, start + at_once(model))
         before = model.synthesize(s[rows])
         for c in range(o.copies):
-            other = s[torch.randint(len(s), (len(before), len(index)), generator=rule).to(s.device), index]
+            other = low + torch.rand(len(before), len(index), generator=rule).to(s.device) * (high - low)
             moved = s[rows].clone()
             moved[:, index] += o.strength * (other - moved[:, index])
             after = to_float(x[rows]).to(s.device) + model.synthesize(moved) - before
@@ -248,7 +249,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     (was, before), (now, after) = measured(old), measured(new)
     x = to_float(val.x[asked[:24]]).to(model.device)
     both = versus(model, new, x, [val.names[n] for n in asked[:24].tolist()], ("before", "after"))
-    replaced = sorted(both.moved, key=lambda row: -(row.delta_prob[1] or 0.0))[:REPLACED_BY]
+    others = [row for row in both.moved if row.index not in chosen]
+    replaced = sorted(others, key=lambda row: -(row.delta_prob[1] or 0.0))[:REPLACED_BY]
     numbers = {
         "marked": [
             {
@@ -280,8 +282,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
 
 @torch.no_grad()
 def sheet(model: StylEx, new: Classifier, s: Tensor, index: int, was: Dependence, stats: StyleStats) -> Image.Image:
-    """A marked coordinate on the pictures whose decision it moved most: at both ends of its range, and what both
-    classifiers say there of the class that they were first asked about."""
+    """A marked coordinate on the pictures whose decision it moved most: at both ends of its range, and how probable the
+    class of the picture is there, for both classifiers."""
     rows, titles = [], []
     for n in was.each.argsort(descending=True)[:SHOWN].tolist():
         one = s[n : n + 1]
@@ -292,7 +294,7 @@ def sheet(model: StylEx, new: Classifier, s: Tensor, index: int, was: Dependence
         said = [model.classify(x), new(x).softmax(dim=1)]
         k = int(said[0][1].argmax())
         lines = [
-            f"{name}: {' · '.join(probability(float(p)) for p in who[:, k])}"
+            f"{name}: {probability(float(who[0, k]))} … {probability(float(who[2, k]))}"
             for name, who in zip(("before", "after"), said, strict=True)
         ]
         titles.append("\n".join([model.class_names[k], *lines]))
@@ -329,7 +331,10 @@ def page(numbers: dict[str, Any], sheets: Sequence[Image.Image], both: Versus, r
         table=f"<table><tr><th></th><th>before</th><th>after</th></tr>{cells}</table>",
         shown=shown,
         place=f"<table><tr><th></th><th>before</th><th>after</th></tr>{place}</table>",
-        both=picture(both.sheet(), "moves that tell the two apart") if both.examples else "",
+        both=picture(both.sheet(), "moves that tell the two apart"),
+        disagree=picture(both.disagreements(), "pictures")
+        if both.disagree
+        else "<p>None of those that were asked.</p>",
     )
 
 
@@ -356,6 +361,7 @@ img {{ max-width: 100%; height: auto; vertical-align: top; }}
 <p>Moves that raise a class most for the repaired classifier, and what they did before: mean change of its probability
 on pictures that are called another class.</p>{place}
 <h1>What tells the two apart</h1>{both}
+<h1>Photographs that they call differently</h1>{disagree}
 </body></html>
 """
 

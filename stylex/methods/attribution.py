@@ -127,6 +127,11 @@ def strongest(each: Mapping[str, Tensor], n: int, count: int = 5) -> dict[str, f
     return dict(sorted(values.items(), key=lambda item: -abs(item[1]))[:count])
 
 
+def worth_drawing(values: Mapping[str, float]) -> dict[str, float]:
+    """Without those that would be written as 0.00, unless there are no others."""
+    return {name: value for name, value in values.items() if abs(value) >= 0.005} or dict(values)
+
+
 def read_labels(path: str | Path, names: Sequence[str]) -> dict[str, Tensor]:
     """A table `file,smiling,young,...` with 1 for yes and 0 or -1 for no -> label -> [N] bool, in the order of `names`.
 

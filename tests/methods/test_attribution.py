@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylex.methods.attribution import by_attributes, by_probes, fit_probes, overall, read_labels, strongest
+from stylex.methods.attribution import (
+    by_attributes,
+    by_probes,
+    fit_probes,
+    overall,
+    read_labels,
+    strongest,
+    worth_drawing,
+)
 from stylex.methods.records import MethodError
 from stylex.stylespace import Direction, StyleStats
 
@@ -47,6 +55,8 @@ def test_the_mean_over_pictures_turns_those_that_went_the_other_way():
     each = {"weak": torch.tensor([0.1, 0.1]), "strong": torch.tensor([-2.0, 2.0])}
     assert overall(each, torch.tensor([1.0, -1.0])) == {"strong": -2.0, "weak": 0.0}
     assert list(strongest(each, 0, count=1)) == ["strong"]
+    assert worth_drawing({"strong": -2.0, "weak": 0.001}) == {"strong": -2.0}
+    assert worth_drawing({"weak": 0.001}) == {"weak": 0.001}
 
 
 def test_a_label_that_all_or_none_have_is_refused(w):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import sys
 
@@ -146,6 +147,16 @@ def test_a_model_that_draws_no_random_pictures_is_given_some(tiny_model, picture
         run(tmp_path / "without", red, tmp_path, "--steps", "1")
     numbers = run(tmp_path / "without", red, tmp_path, "--steps", "2", "--pictures", str(pictures))
     assert len(numbers["attributes"]) > 0
+
+
+def test_a_model_whose_random_pictures_are_none_is_given_some(tiny_model, red, tmp_path):
+    """A mapping that training never looked at draws what no training picture is like."""
+    lost = copy.copy(tiny_model)
+    middle = tiny_model.stats.s_mean
+    lost.stats = dataclasses.replace(tiny_model.stats, s_min=middle - 1e-3, s_max=middle + 1e-3)
+    lost.save_pretrained(tmp_path / "lost")
+    with pytest.raises(MethodError, match=r"unlike those it was trained on \(\d+% of .* with --pictures"):
+        run(tmp_path / "lost", red, tmp_path, "--steps", "1")
 
 
 def test_a_projected_discriminator_plays_as_well():
