@@ -3,8 +3,8 @@
 python app.py    shows the models in checkpoints/, and before them those that STYLEX_MODELS names with commas between
                  them: folders and Hub repositories; me/stylex-mine@v2 is pinned at that revision
 
-What stands where: front/models.py the models to choose from, front/handlers.py what a click does, front/views.py,
-front/compare_views.py and front/survey_views.py what is then shown, front/endpoints.py the same for programs.
+What stands where: front/models.py the models to choose from, front/handlers.py what a click does, front/closer.py what
+a closer look shows, front/views.py and the other views what is then shown, front/endpoints.py the same for programs.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ THREADS = 4
 # Visitors whose picture is remembered, those seen last; each takes about half a megabyte.
 MAX_VISITORS = 300
 # What runs a network.
-SCREENS_ON_GPU = ("show_first", "choose_model", "show_sample", "show_upload", "show_again")
+SCREENS_ON_GPU = ("show_first", "choose_model", "show_sample", "show_upload", "show_again", "ask_place")
 ON_GPU = (*SCREENS_ON_GPU, "show_comparison", "show_comparison_again", "show_pair", "show_pair_again")
-KNOBS_ON_GPU = ("turn_knobs", "turn_all_to")
+KNOBS_ON_GPU = ("turn_knobs", "turn_all_to", "show_steps")
 ENDPOINTS_ON_GPU = ("classify", "explain", "counterfactual", "compare")
 
 # Events of the two gr.HTML that hold buttons; each says which button was meant.
@@ -63,12 +63,15 @@ ON_SAMPLE = """element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-sample]');
   if (!button) return;
   for (const other of element.querySelectorAll('[data-sample]')) other.setAttribute('aria-pressed', other === button);
-  trigger('pick', { number: Number(button.dataset.sample) });
+  trigger('pick', { model: Number(button.dataset.model), number: Number(button.dataset.sample) });
 });"""
-ON_GIF = """element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-gif]');
-  if (button) trigger('gif', { number: Number(button.dataset.gif) });
+ON_CARD = """element.addEventListener('click', (event) => {
+  for (const name of ['gif', 'steps']) {
+    const button = event.target.closest(`[data-${name}]`);
+    if (button) trigger(name, { number: Number(button.dataset[name]) });
+  }
 });"""
+ON_PAINT = (FRONT / "paint.js").read_text(encoding="utf-8")
 NO_SAMPLE = "() => document.querySelectorAll('[data-sample]').forEach(b => b.setAttribute('aria-pressed', false))"
 SAVE_FILE = "() => document.querySelector('a#sx-file, #sx-file a, #sx-file').click()"
 
@@ -80,44 +83,58 @@ def build_app(shelf: Shelf) -> gr.Blocks:
 
     with gr.Blocks(title="StylEx", analytics_enabled=False, delete_cache=(KEEP_S, KEEP_S)) as app:
         visit, tab, seen, compared = gr.State(None), gr.State("picture"), gr.State(None), gr.State(None)
-        lead = gr.HTML(views.lead(classes), elem_classes="sx sx-lead")
+        with gr.Row(elem_classes="sx-head"):
+            with gr.Column(scale=4, min_width=280):
+                lead = gr.HTML(views.lead(classes), elem_classes="sx sx-lead")
+            with gr.Column(scale=1, min_width=200):
+                model = gr.Dropdown(
+                    shelf.names(),
+                    value=first.name,
+                    label="Classifier",
+                    visible=len(shelf.names()) > 1,
+                    elem_id="sx-model",
+                )
         banner = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-banner")
         look = gr.Timer(LOOK_S, active=False)
-        model = gr.Dropdown(
-            shelf.names(), value=first.name, label="Classifier", visible=len(shelf.names()) > 1, elem_id="sx-model"
-        )
         with gr.Tab("One picture") as picture_tab:
             missing = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-missing")
             with gr.Row(elem_classes="sx-columns"):
-                with gr.Column(scale=4, min_width=300):
-                    sampler = gr.HTML(elem_classes="sx", js_on_load=ON_SAMPLE)
+                with gr.Column(scale=3, min_width=270, elem_classes="sx-left"):
+                    sampler = gr.HTML(elem_classes="sx", elem_id="sx-sampler", js_on_load=ON_SAMPLE)
                     upload = picture_file(
                         label="Your own picture", show_label=False, file_types=["image"], height=64, elem_id="sx-upload"
                     )
                     answer = gr.HTML(elem_classes="sx", elem_id="sx-answer")
                     target = gr.Dropdown(classes, label="Move it towards", visible=False, elem_id="sx-target")
-                    method = gr.Dropdown(
-                        [(words.label, name) for name, words in METHODS.items()],
-                        value="attfind",
-                        label="Method",
-                        visible=False,
-                        elem_id="sx-method",
-                    )
-                    strategy = gr.Radio(
-                        STRATEGIES,
-                        value="independent",
-                        label="Change the attributes",
-                        visible=False,
-                        elem_id="sx-strategy",
-                    )
-                with gr.Column(scale=8, min_width=300):
+                    with gr.Accordion("Ask in another way", open=False, elem_id="sx-ways"):
+                        method = gr.Dropdown(
+                            [(words.label, name) for name, words in METHODS.items()],
+                            value="attfind",
+                            label="Method",
+                            visible=False,
+                            elem_id="sx-method",
+                        )
+                        strategy = gr.Radio(
+                            STRATEGIES,
+                            value="independent",
+                            label="Change the attributes",
+                            visible=False,
+                            elem_id="sx-strategy",
+                        )
+                with gr.Column(scale=8, min_width=300, elem_classes="sx-right"):
                     flickers = gr.HTML(
                         views.notice(first.model, bool(first.pictures)),
                         elem_classes="sx",
                         elem_id="sx-flickers",
-                        js_on_load=ON_GIF,
+                        js_on_load=ON_CARD,
                     )
-                    with gr.Column(visible=False, elem_classes="sx-workbench") as workbench:
+                    stepped = gr.HTML(elem_classes="sx", elem_id="sx-stepped")
+                    with gr.Accordion("Ask about a place", open=False, visible=False, elem_id="sx-ask") as asking:
+                        painter = gr.HTML(elem_classes="sx", elem_id="sx-painter", js_on_load=ON_PAINT)
+                        placed = gr.HTML(elem_classes="sx", elem_id="sx-placed")
+                    with gr.Accordion(
+                        "Turn them yourself", open=False, visible=False, elem_id="sx-workbench"
+                    ) as workbench:
                         gr.HTML(views.KNOBS_LEAD, elem_classes="sx")
                         with gr.Row(elem_classes="sx-knobs"):
                             with gr.Column(scale=5, min_width=260):
@@ -130,11 +147,11 @@ def build_app(shelf: Shelf) -> gr.Blocks:
                                 with gr.Row():
                                     to_end = gr.Button("All to 1", size="sm", min_width=80, elem_classes="sx-plain")
                                     to_start = gr.Button("Back to 0", size="sm", min_width=80, elem_classes="sx-plain")
-                                save = gr.Button(
-                                    "Download everything (zip)", size="sm", elem_id="sx-zip", elem_classes="sx-plain"
-                                )
                             with gr.Column(scale=7, min_width=260, elem_classes="sx-seen"):
                                 moved = gr.HTML(elem_classes="sx", elem_id="sx-moved")
+                    save = gr.Button(
+                        "Download everything (zip)", size="sm", visible=False, elem_id="sx-zip", elem_classes="sx-plain"
+                    )
         with gr.Tab("Compare") as compare_tab:
             comparison = gr.HTML(elem_classes="sx", elem_id="sx-comparison", min_height=240)
         with gr.Tab("The classifier") as classifier_tab:
@@ -147,7 +164,8 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         file = gr.DownloadButton("Download", elem_id="sx-file", elem_classes="sx-hidden")
 
         shelved = [model, banner, look]
-        shown = [visit, missing, answer, target, method, strategy, flickers, workbench, moved, *knobs]
+        shown = [visit, missing, answer, target, method, strategy, flickers, stepped, asking, painter, placed]
+        shown += [workbench, save, moved, *knobs]
         exhibit = [lead, sampler, source, goal, seen, found, *shown]
         explaining: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": flickers}
         surveyed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": found}
@@ -160,7 +178,7 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         switched.success(do.show_pair_again, [tab, model, source, goal, seen], [seen, found], **surveyed)
         switched.success(do.show_comparison_again, [tab, visit, compared], [compared, comparison], **laid_out)
 
-        sampler.pick(do.show_sample, [model, method, strategy], shown, **explaining)
+        sampler.pick(do.show_sample, [model, method, strategy], [model, *exhibit], **explaining)
         sent = upload.upload(do.show_upload, [upload, model, method, strategy], shown, **explaining)
         for ended in (sent.success, sent.failure):  # either way the box is ready for the next picture
             ended(lambda: None, None, upload, **AT_ONCE, **PRIVATE)
@@ -176,6 +194,8 @@ def build_app(shelf: Shelf) -> gr.Blocks:
             turned = gr.State(amount)
             button.click(do.turn_all_to, [turned, visit], [*knobs, moved], **AT_ONCE, **PRIVATE)
 
+        painter.ask(do.ask_place, visit, placed, show_progress_on=placed, **IN_LINE, **PRIVATE)
+        flickers.steps(do.show_steps, visit, stepped, show_progress="hidden", **IN_LINE, **PRIVATE)
         made = flickers.gif(do.save_gif, visit, file, show_progress="hidden", **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
         made = save.click(do.save_all, visit, file, show_progress_on=save, **IN_LINE, **PRIVATE)

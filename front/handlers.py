@@ -10,19 +10,37 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
 
-from front import compare_views, survey_views, views
+from front import compare_views, flicker_views, survey_views, views
+from front.closer import Overlay, overlays, steps
+from front.flicker_views import place_of
 from front.links import Link
 from front.methods import METHODS, maps_here, moved_together
 from front.models import Exhibit, Shelf
+from front.place import Reach, asked, cells_of, reach
 from front.replies import TOP_K, keep, keep_all, keep_copies, load, named, plainly, sorry
 from front.survey import survey
-from stylex import AttributeEdit, Direction, Explanation, Method, MethodError, ModelError, Strategy, compare
+from front.trust import Trust, trust
+from stylex import Direction, Explanation, Method, MethodError, ModelError, Strategy, compare
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker
+
+T = TypeVar("T")
+# Pictures whose moves are remembered for the next question about a place.
+MOST_REACHED = 64
+# What belongs to a model beside the screen: lead, samples, two classes, what is seen of them, and that page.
+BESIDES = 6
+
+
+class Closer(NamedTuple):
+    """What a closer look at an explanation found: its edits on the photograph, and how far each thing is trusted."""
+
+    laid: list[Overlay]
+    of_picture: Trust
+    of_edits: list[Trust]
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,7 @@ class Visit:
 
     model: str
     explanation: Explanation
+    closer: Closer
     sample: str | None = None
 
     @property
@@ -74,12 +93,20 @@ class Handlers:
         self.explain_sample = lru_cache(maxsize=128)(self._explain_sample)
         self.survey_of = lru_cache(maxsize=32)(self._survey_of)
         self.compare_sample = lru_cache(maxsize=32)(self._compare_sample)
+        self.reached: dict[tuple[str, str, str], Reach] = {}
 
     def _explain_sample(
         self, model: str, sample: str, target: str | None, strategy: Strategy, method: Method
-    ) -> Explanation:
-        exhibit = self.shelf.get(model)
-        return exhibit.model.explain(exhibit.pictures[sample], target, TOP_K, strategy, method=method)
+    ) -> tuple[Explanation, Closer]:
+        return self._explain(model, self.shelf.get(model).pictures[sample], target, strategy, method)
+
+    def _explain(
+        self, model: str, image: Any, target: str | None, strategy: Strategy, method: Method
+    ) -> tuple[Explanation, Closer]:
+        shown = self.shelf.get(model).model
+        e = shown.explain(image, target, TOP_K, strategy, method=method)
+        laid = overlays(shown, e)
+        return e, Closer(laid, *trust(shown, e, laid))
 
     def _survey_of(self, pair: Pair) -> str:
         shown = self.shelf.get(pair.model)
@@ -138,7 +165,8 @@ class Handlers:
             missing: what was asked for and is not here.
         """
         classes, sample = shown.model.class_names, link.sample or next(iter(shown.pictures), None)
-        parts = [views.lead(classes), views.samples(shown.pictures, sample), *self._pair(shown, *classes[:2])]
+        offered = views.samples(self.shelf.exhibits(), shown.name, sample)
+        parts = [views.lead(classes), offered, *self._pair(shown, *classes[:2])]
         if sample is None or shown.model.stats is None:
             return [*parts, *no_screen(views.notice(shown.model, bool(shown.pictures)))]
         return [*parts, *self._sample(shown.name, replace(link, sample=sample), missing)]
@@ -147,27 +175,64 @@ class Handlers:
         """The screen of the sample that a link names."""
         sample = link.sample
         assert sample is not None
-        e, said = answered(
+        (e, closer), said = answered(
             lambda method: self.explain_sample(model, sample, link.target, link.strategy, method), link.method
         )
         missing = [*missing, *said]
         if link.attribute and link.attribute not in {place_of(a) for a in e.attributes}:
             missing.append("The attribute that the link points at is not among those found now.")
-        return screen(Visit(model, e, sample), link.attribute, missing)
+        return self._screen(Visit(model, e, closer, sample), link.attribute, missing)
 
     def _own(self, model: str, image: Any, target: str | None, strategy: Strategy, method: Method) -> list[Any]:
         """The screen of a visitor's own picture."""
-        explain = self.shelf.get(model).model.explain
-        e, said = answered(lambda method: explain(image, target, TOP_K, strategy, method=method), method)
-        return screen(Visit(model, e), missing=said)
+        (e, closer), said = answered(lambda method: self._explain(model, image, target, strategy, method), method)
+        return self._screen(Visit(model, e, closer), missing=said)
+
+    def _screen(
+        self, visit: Visit, attribute: tuple[int, Direction] | None = None, missing: Sequence[str] = ()
+    ) -> list[Any]:
+        """Everything that shows an explanation.
+
+        Args:
+            attribute: the one to be pointed out.
+            missing: what was asked for and is not here.
+        """
+        e = visit.explanation
+        laid, of_picture, of_edits = visit.closer
+        names = [f"{n} · {flicker_views.called(a)}" for n, a in enumerate(e.attributes, start=1)]
+        knobs = [gr.Slider(value=0, label=name, visible=True) for name in names]
+        knobs += [gr.Slider(value=0, visible=False)] * (TOP_K - len(knobs))
+        return [
+            visit,
+            views.banner(missing),
+            views.answer(e, of_picture),
+            gr.update(choices=list(e.probs), value=e.target, visible=True),
+            gr.update(value=e.method, visible=True),
+            gr.update(value=e.strategy, visible=e.method == "attfind"),
+            flicker_views.flickers(e, replace(visit.link, attribute=attribute), laid, of_edits),
+            "",
+            gr.update(visible=bool(e.attributes)),
+            flicker_views.painter(e),
+            "",
+            gr.update(visible=bool(e.attributes)),
+            gr.update(visible=bool(e.attributes)),
+            views.moved(e, e.reconstruction, e.reconstruction_probs),
+            *knobs,
+        ]
 
     # One picture. Each of these returns a whole screen.
 
     def show_sample(self, model: str, method: Method, strategy: Strategy, event: gr.EventData) -> list[Any]:
+        """A sample of any model, with everything that belongs to that model if it is another."""
         with plainly():
-            names = list(self.shelf.get(model).pictures)
+            exhibits = self.shelf.exhibits()
+            shown = exhibits[chosen(event, range(len(exhibits)), "model")]
+            names = list(shown.pictures)
             sample = names[chosen(event, range(len(names)))]
-            return self._sample(model, Link(model, sample, strategy=strategy, method=method))
+            link = Link(shown.name, sample, strategy=strategy, method=method)
+            if shown.name != model:
+                return [shown.name, *self._exhibit(shown, link)]
+            return [*[gr.skip()] * (1 + BESIDES), *self._sample(model, link)]
 
     def show_upload(self, path: str | None, model: str, method: Method, strategy: Strategy) -> list[Any]:
         with plainly():
@@ -193,6 +258,27 @@ class Handlers:
 
     def turn_all_to(self, amount: float, visit: Visit | None) -> list[Any]:
         return [*[amount] * TOP_K, self.turn_knobs(visit, *[amount] * TOP_K)]
+
+    def show_steps(self, visit: Visit | None, event: gr.EventData) -> str:
+        """The pictures on the way of one edit."""
+        with plainly():
+            visit = started(visit)
+            number = chosen(event, range(1, len(visit.explanation.attributes) + 1)) - 1
+            on_the_way = steps(self.shelf.get(visit.model).model, visit.explanation, number)
+            return flicker_views.steps(visit.explanation, number, on_the_way)
+
+    def ask_place(self, visit: Visit | None, event: gr.EventData) -> str:
+        """What decides in a place that was painted."""
+        with plainly():
+            visit = started(visit)
+            cells = cells_of(event._data.get("cells") if isinstance(event._data, dict) else None)
+            model, key = self.shelf.get(visit.model).model, visit.subject
+            if key not in self.reached:
+                self.reached[key] = reach(model, visit.explanation)
+                for old in list(self.reached)[:-MOST_REACHED]:
+                    self.reached.pop(old, None)
+            found = asked(model, visit.explanation, self.reached[key], cells)
+            return flicker_views.place(found, visit.explanation.target)
 
     def save_gif(self, visit: Visit | None, event: gr.EventData) -> str:
         e = started(visit).explanation
@@ -292,34 +378,26 @@ class Handlers:
         return next(name for name in classes if name != chosen)
 
 
-def screen(visit: Visit, attribute: tuple[int, Direction] | None = None, missing: Sequence[str] = ()) -> list[Any]:
-    """Everything that shows an explanation.
-
-    Args:
-        attribute: the one to be pointed out.
-        missing: what was asked for and is not here.
-    """
-    e = visit.explanation
-    knobs = [gr.Slider(value=0, label=f"{n} · {a.title}", visible=True) for n, a in enumerate(e.attributes, start=1)]
-    knobs += [gr.Slider(value=0, visible=False)] * (TOP_K - len(knobs))
-    return [
-        visit,
-        views.banner(missing),
-        views.answer(e),
-        gr.update(choices=list(e.probs), value=e.target, visible=True),
-        gr.update(value=e.method, visible=True),
-        gr.update(value=e.strategy, visible=e.method == "attfind"),
-        views.flickers(e, replace(visit.link, attribute=attribute)),
-        gr.update(visible=bool(e.attributes)),
-        views.moved(e, e.reconstruction, e.reconstruction_probs),
-        *knobs,
-    ]
-
-
 def no_screen(notice: str) -> list[Any]:
     """The same places, with nothing to show yet."""
     hidden = gr.update(visible=False)
-    return [None, "", "", hidden, hidden, hidden, notice, hidden, "", *[gr.Slider(value=0, visible=False)] * TOP_K]
+    return [
+        None,
+        "",
+        "",
+        hidden,
+        hidden,
+        hidden,
+        notice,
+        "",
+        hidden,
+        "",
+        "",
+        hidden,
+        hidden,
+        "",
+        *[gr.Slider(value=0, visible=False)] * TOP_K,
+    ]
 
 
 def told(progress: gr.Progress, unit: str) -> Callable[[int, int], None]:
@@ -334,7 +412,7 @@ def told(progress: gr.Progress, unit: str) -> Callable[[int, int], None]:
     return tell
 
 
-def answered(ask: Callable[[Method], Explanation], method: Method) -> tuple[Explanation, list[str]]:
+def answered(ask: Callable[[Method], T], method: Method) -> tuple[T, list[str]]:
     """An explanation by a method; where that has no answer, AttFind's, and the reason why."""
     try:
         return ask(method), []
@@ -344,20 +422,15 @@ def answered(ask: Callable[[Method], Explanation], method: Method) -> tuple[Expl
         return ask("attfind"), [f"{METHODS[method].label} has no answer here: {error}. You see AttFind’s instead."]
 
 
-def place_of(a: Any) -> tuple[int, Direction] | None:
-    """Where in StyleSpace an edit is, if it is of one coordinate."""
-    return (a.index, a.direction) if isinstance(a, AttributeEdit) else None
-
-
 def started(visit: Visit | None) -> Visit:
     if visit is None:
         raise sorry("choose a picture first")
     return visit
 
 
-def chosen(event: gr.EventData, allowed: range) -> int:
+def chosen(event: gr.EventData, allowed: range, key: str = "number") -> int:
     """The number that a button of a gr.HTML sent; anybody can send any."""
-    number = event._data.get("number") if isinstance(event._data, dict) else None
+    number = event._data.get(key) if isinstance(event._data, dict) else None
     if type(number) is not int or number not in allowed:  # 1.0 is in a range too
         raise sorry("there is no such picture")
     return number

@@ -24,6 +24,7 @@ from stylex.storage.hub import HubError, fetch, split_revision
 # Of the bundled models: its single attributes change the decision most often, so a page begins well with it.
 FIRST = "leaves"
 MAX_SAMPLES = 30
+ORDER = "order.json"
 PAPERS = ("README.md", "attributes.json", "metrics.json", "training.json", "config.json")
 # For how long the app waits with its opening for a model that is named before those that are here.
 PATIENCE_S = 3.0
@@ -63,7 +64,7 @@ class Exhibit:
         return cls(
             name,
             StylEx.from_pretrained(folder, device=device(), classifier=given),
-            {path.stem: path for path in spread(sorted((folder / "samples").glob("*.png")), MAX_SAMPLES)},
+            {path.stem: path for path in in_order(spread(sorted((folder / "samples").glob("*.png")), MAX_SAMPLES))},
             read_json(measured) if measured.is_file() else None,
             tuple(folder / name for name in PAPERS if (folder / name).is_file()),
         )
@@ -72,6 +73,17 @@ class Exhibit:
 def spread(items: Sequence[Path], most: int) -> list[Path]:
     """At most so many of the items, from all over the list."""
     return [items[n * len(items) // most] for n in range(most)] if len(items) > most else list(items)
+
+
+def in_order(samples: Sequence[Path]) -> list[Path]:
+    """As samples/order.json has it, a list of names with the most striking first; what it leaves out at the end.
+
+    scripts/order_samples.py writes it.
+    """
+    listed = samples[0].parent / ORDER if samples else Path(ORDER)
+    order = read_json(listed).get("order") if listed.is_file() else None
+    rank = {name: n for n, name in enumerate(order)} if isinstance(order, list) else {}
+    return sorted(samples, key=lambda path: rank.get(path.stem, len(rank)))
 
 
 @dataclass
@@ -147,8 +159,11 @@ class Shelf:
         if not self.names():
             raise ModelError(str(self.wanted[-1].error) if self.wanted else "there is no model to show")
 
+    def exhibits(self) -> list[Exhibit]:
+        """The models that are here."""
+        return [wish.exhibit for wish in self.wanted if wish.exhibit is not None]
+
     def names(self) -> list[str]:
-        """Of the models that are here."""
         return [wish.name for wish in self.wanted if wish.exhibit is not None]
 
     def get(self, name: str | None = None) -> Exhibit:

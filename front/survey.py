@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylex import Direction, StylEx
+from stylex import Direction, MethodError, StylEx
 from stylex.attfind.effects import Attribute, towards
 from stylex.pictures.images import to_pil
 from stylex.stylespace import move, move_together
@@ -23,6 +23,9 @@ from stylex.stylespace import move, move_together
 MOST_ATTRIBUTES = 10
 # Sample pictures of each class that every attribute is shown on; fewer where one takes long.
 PICTURES, LARGE_PICTURES, LARGE = 4, 2, 128
+
+# Samples that are shown of those it sees worst.
+WORST = 4
 
 Curve = list[tuple[int, float]]
 
@@ -62,6 +65,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Miss:
+    """A sample that the classifier sees worst: the class it was made for, the one it is called, and the probability of
+    the first. Where the two differ, and something makes it right, the reconstruction before and after that change."""
+
+    picture: Image.Image
+    label: str
+    called: str
+    prob: float
+    before: Image.Image | None = None
+    after: Image.Image | None = None
+    prob_after: float = 0.0
+
+
+@dataclass(frozen=True)
 class Survey:
     """All of it for one pair of classes.
 
@@ -69,6 +86,7 @@ class Survey:
         rows: best first.
         curves: what is counted -> (k, share of the decisions that the first k attributes together change).
         counted_on: the pictures behind the curves, in words.
+        worst: the labelled samples with the largest loss, the worst first.
     """
 
     source: str
@@ -76,6 +94,7 @@ class Survey:
     rows: list[Row]
     curves: dict[str, Curve]
     counted_on: str
+    worst: list[Miss]
 
 
 @torch.no_grad()
@@ -117,7 +136,37 @@ def survey(
     if not curves and found and len(sides[source]):
         curves = {"this classifier": counted_curve(model, sides[source], found, names.index(target))}
         counted_on = f"the {len(sides[source])} sample pictures that it calls {source}: too few for more than a hint"
-    return Survey(source, target, rows, curves, counted_on)
+    return Survey(source, target, rows, curves, counted_on, worst(model, pictures))
+
+
+def label_of(path: Path, class_names: Sequence[str]) -> str | None:
+    """The class that a sample was made for, from its name, such as diseased-3.png; None where that says none."""
+    name = path.stem.rpartition("-")[0]
+    return next((c for c in class_names if c == name), None)
+
+
+def worst(model: StylEx, pictures: Sequence[Path]) -> list[Miss]:
+    """The samples whose class the classifier gives the least probability."""
+    labelled = [(path, label) for path in pictures if (label := label_of(path, model.class_names))]
+    found = []
+    for path, label in labelled:
+        x = model.load_images([path])
+        probs = model.classify(x)[0]
+        called, p = model.class_names[int(probs.argmax())], float(probs[model.class_names.index(label)])
+        found.append((path, Miss(to_pil(x), label, called, p)))
+    found.sort(key=lambda each: each[1].prob)
+    return [righted(model, path, miss) for path, miss in found[:WORST]]
+
+
+def righted(model: StylEx, path: Path, miss: Miss) -> Miss:
+    """The same with the smallest change that makes the classifier see the class, if it errs and there is one."""
+    if miss.called == miss.label:
+        return miss
+    try:
+        (edit,) = model.counterfactual(path, miss.label).attributes
+    except MethodError:
+        return miss
+    return replace(miss, before=edit.before, after=edit.image, prob=edit.prob_before, prob_after=edit.prob_after)
 
 
 def sampled(model: StylEx, pictures: Sequence[Path]) -> Tensor:

@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from front.survey import Row, Shot, Survey, Way, limits_of
-from front.views import PAUSE_ALL, mark, percent, points, still_pair
+from front.survey import Miss, Row, Shot, Survey, Way, limits_of
+from front.views import PAUSE_ALL, data_uri, mark, percent, points, still_pair
 from stylex.attfind.report import colour, draw_curve
 from stylex.storage.card import numbers_of
 
@@ -22,7 +22,7 @@ SPOKEN = (1, 2, 3, 5, 10)  # points of a curve that are also written out
 
 def page(found: Survey, card: str | None, metrics: Mapping[str, Any] | None, classes: int) -> str:
     """The whole of it."""
-    return attributes(found, classes) + curve(found) + limits(card) + measured(metrics)
+    return attributes(found, classes) + curve(found) + failures(found) + limits(card) + measured(metrics)
 
 
 def attributes(found: Survey, classes: int) -> str:
@@ -38,14 +38,46 @@ def attributes(found: Survey, classes: int) -> str:
     return (
         f"<div class='sx-bar'><div>{title}<p class='quiet small'>The attributes that AttFind found over many pictures, "
         f"best first, each shown on the same sample pictures; their numbers are means over the pictures of that "
-        f"search.{rest}</p></div>{PAUSE_ALL}</div>" + "".join(_row(n, row) for n, row in enumerate(found.rows, start=1))
+        f"search.{rest}</p></div>{PAUSE_ALL}</div>{table(found)}"
+        + "".join(_row(n, row) for n, row in enumerate(found.rows, start=1))
     )
+
+
+def table(found: Survey) -> str:
+    """All of them at a glance; flicker.js sorts it by the column whose head is pressed. Empty cells sort last."""
+    source, target = escape(found.source), escape(found.target)
+    heads = ["", "attribute", f"flips to {target}", "points", "seen on", f"flips back to {source}"]
+    head = "".join(
+        f"<th scope='col'><button type='button' class='sx-sort'>{text}</button></th>" if text else "<th></th>"
+        for text in heads
+    )
+    body = "".join(_line(n, row) for n, row in enumerate(found.rows, start=1))
+    return (
+        f"<div class='sx-wide'><table class='sx-table small'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _line(n: int, row: Row) -> str:
+    a, back = row.attribute, row.back.found
+    shares = [
+        (a.images_share, percent(a.images_share)),
+        (a.delta_prob, points(a.delta_prob)),
+        (a.visible_share, None if a.visible_share is None else percent(a.visible_share)),
+        (back.images_share, percent(back.images_share)) if back else (None, None),
+    ]
+    cells = "".join(
+        f"<td class='number' data-value='{'' if value is None else f'{value:.6f}'}'>{text or '–'}</td>"
+        for value, text in shares
+    )
+    title = escape(a.title)
+    return f"<tr><td data-value='{n}'>{n}</td><th scope='row' data-value='{title}'>{title}</th>{cells}</tr>"
 
 
 def _row(n: int, row: Row) -> str:
     a = row.attribute
-    title = escape(a.name) if a.name else f"{escape(a.layer)} · {a.channel}"
-    place = f" <span class='quiet small'>{escape(a.layer)} · {a.channel}</span>" if a.name else ""
+    title = escape(a.title)
+    place = f" <span class='quiet small'>{escape(a.coordinate)}</span>" if a.words else ""
     return (
         f"<section class='sx-row'><h3><span class='quiet'>{n}</span> {title}{place}</h3>"
         f"<div class='sx-ways'>{_way(row.there)}{_way(row.back)}</div></section>"
@@ -58,12 +90,10 @@ def _way(way: Way) -> str:
     if a is None:
         facts = "Over many pictures: not measured, AttFind kept it for the other way alone."
     else:
-        spread = "" if a.delta_logit_std is None else f" ± {a.delta_logit_std:.2f}"
         seen = "" if a.visible_share is None else f", seen on {percent(a.visible_share)}"
         facts = (
             f"Over many pictures: <b class='number'>{percent(a.images_share)}</b> of the decisions flip, "
-            f"<span class='number'>{points(a.delta_prob)}</span>, "
-            f"<span class='number'>{a.delta_logit:+.2f}{spread}</span> logits{seen}."
+            f"<span class='number'>{points(a.delta_prob)}</span>{seen}."
         )
     flips = sum(shot.flipped for shot in way.shots)
     here = f"flips {flips} of these {len(way.shots)}" if way.shots else f"no sample picture is called {source}"
@@ -103,6 +133,35 @@ def curve(found: Survey) -> str:
         f"when the first attributes move together to the end of their range, on {escape(found.counted_on)}.</p>"
         f"{draw_curve(found.curves)}<ul class='small'>{legend}</ul>"
         f"{spoken}</section>"
+    )
+
+
+def failures(found: Survey) -> str:
+    """The labelled samples that it sees worst, and what would make it see their class."""
+    if not found.worst:
+        return ""
+    wrong = sum(miss.called != miss.label for miss in found.worst)
+    if wrong:
+        says = "What it gets most wrong among the samples, each with the smallest change that would make it right."
+    else:
+        says = "It is right about every sample; these it is least sure of."
+    return (
+        f"<section><h2>Where it fails</h2><p class='quiet small'>{says} A sample's class is the one that it was made "
+        f"for.</p><div class='sx-shots'>{''.join(map(_miss, found.worst))}</div></section>"
+    )
+
+
+def _miss(miss: Miss) -> str:
+    label, p = escape(miss.label), percent(miss.prob)
+    called = label if miss.called == miss.label else f"{label}, called {escape(miss.called)}"
+    if miss.before is None or miss.after is None:
+        picture = f"<img src='{data_uri(small(miss.picture))}' alt='{called}: {label} {p}'>"
+        return f"<figure>{picture}<figcaption class='small'>{called}: <b class='number'>{p}</b></figcaption></figure>"
+    after = percent(miss.prob_after)
+    stills = still_pair(small(miss.before), small(miss.after), f"{label} {p}", f"{label} {after}")
+    return (
+        f"<figure class='sx-flicker' role='group' data-frame='before' aria-label='{called}: {p} before, {after} after'>"
+        f"{stills}<figcaption class='small'>{called}: <span class='number'>{p} → {after}</span></figcaption></figure>"
     )
 
 

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import base64
 import io
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 from PIL import Image
 
-from front.links import Link
-from front.methods import METHODS
-from stylex import AttributeEdit, Direction, Explanation, MethodEdit, StylEx
+from front.models import Exhibit
+from front.trust import Trust
+from stylex import Direction, Explanation, StylEx
 from stylex.pictures.images import load_image
 from stylex.pictures.render import change_map, probability
 
 MOST_BARS = 4
+# Samples that are shown of a model that is not looked at.
+FEW = 6
 
 KNOBS_LEAD = (
-    "<h2>Turn them yourself</h2><p class='quiet small'>0 leaves an attribute as it is, 1 takes it to the end of what "
+    "<p class='quiet small'>0 leaves an attribute as it is, 1 takes it to the end of what "
     "the training pictures show. All of them act on one picture.</p>"
 )
 PLAY = "<span class='moving'>Pause</span><span class='still'>Play</span>"
@@ -36,14 +35,16 @@ PAUSE_ALL = (
 
 def lead(names: Sequence[str]) -> str:
     """The first lines of the page, for a classifier of these classes."""
-    if len(names) <= 4:
-        task = f"{', '.join(names[:-1])} from {names[-1]}"
-    else:
-        task = f"{len(names)} classes apart"
     return (
-        f"<h1>What does this classifier look at?</h1><p>It tells {escape(task)}. Each flicker changes one thing about "
-        "a picture, in the way that moves the classifier’s answer. It explains the classifier, not the world.</p>"
+        f"<h1>What does this classifier look at?</h1><p>It tells {escape(task_of(names))}. Each flicker changes one "
+        "thing about a picture, in the way that moves the classifier’s answer. It explains the classifier, not the "
+        "world.</p>"
     )
+
+
+def task_of(names: Sequence[str]) -> str:
+    """What a classifier of these classes tells."""
+    return f"{', '.join(names[:-1])} from {names[-1]}" if len(names) <= 4 else f"{len(names)} classes apart"
 
 
 def notice(model: StylEx, has_samples: bool) -> str:
@@ -62,32 +63,63 @@ def banner(sentences: Sequence[str]) -> str:
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
 
 
-def samples(pictures: Mapping[str, Path], pressed: str | None) -> str:
-    """A button for each sample picture."""
-    if not pictures:
+def samples(exhibits: Sequence[Exhibit], model: str, pressed: str | None) -> str:
+    """A button for each sample picture of each model; of the model that is looked at all of them, of others a few.
+
+    Args:
+        pressed: the sample that is shown of `model`.
+    """
+    rows = "".join(_samples_of(n, shown, shown.name == model, pressed) for n, shown in enumerate(exhibits))
+    return f"<p class='quiet small'>Choose a picture</p>{rows}" if rows else ""
+
+
+def _samples_of(n: int, shown: Exhibit, is_chosen: bool, pressed: str | None) -> str:
+    if not shown.pictures:
         return ""
+    name = escape(shown.name)
     buttons = "".join(
-        f"<button type='button' data-sample='{n}' aria-pressed='{str(name == pressed).lower()}'>"
-        f"<img src='{data_uri(load_image(path))}' alt='sample picture {n + 1}'></button>"
-        for n, (name, path) in enumerate(pictures.items())
+        f"<button type='button' data-model='{n}' data-sample='{k}' "
+        f"aria-pressed='{str(is_chosen and sample == pressed).lower()}'>"
+        f"<img src='{data_uri(load_image(path))}' alt='sample picture {k + 1} of {name}'></button>"
+        for k, (sample, path) in enumerate(shown.pictures.items())
+        if is_chosen or k < FEW
     )
-    return f"<p class='quiet small'>Choose a picture</p><div class='sx-samples'>{buttons}</div>"
+    return (
+        f"<p class='small sx-task'>{name} <span class='quiet'>{escape(task_of(shown.model.class_names))}</span></p>"
+        f"<div class='sx-samples'>{buttons}</div>"
+    )
 
 
-def answer(e: Explanation) -> str:
+def trust(found: Trust) -> str:
+    """One grade, and its reasons on demand."""
+    reasons = "".join(
+        f"<li class='{'holds' if check.holds else 'fails'}'>{escape(check.says)}</li>" for check in found.checks
+    )
+    return (
+        f"<details class='sx-trust small' data-grade='{found.grade}'><summary>Trust: <b>{found.grade}</b> "
+        f"<span class='quiet'>{found.held} of {len(found.checks)} checks hold</span></summary><ul>{reasons}</ul>"
+        "</details>"
+    )
+
+
+def answer(e: Explanation, trusted: Trust) -> str:
     """What the classifier says of the picture and of its reconstruction, side by side, and what to be wary of."""
 
-    def side(image: Image.Image, title: str, probs: dict[str, float]) -> str:
-        picture = f"<img src='{data_uri(image)}' alt='{title}: {_spoken(probs)}'>"
-        return f"<figure>{picture}<figcaption>{title}</figcaption>{bars(probs, e.target)}</figure>"
-
     warnings = "".join(f"<li>{escape(text)}</li>" for text in e.warnings)
+    sides = [(e.source, "The picture", e.probs), (e.reconstruction, "Its reconstruction", e.reconstruction_probs)]
+    pictures = "".join(
+        f"<figure><img src='{data_uri(image)}' alt='{title}: {_spoken(probs)}'><figcaption class='small'>{title}: "
+        f"<span class='number'>{percent(probs[e.predicted])}</span></figcaption></figure>"
+        for image, title, probs in sides
+    )
+    numbers = "".join(
+        f"<div><p class='small quiet'>{title}</p>{bars(probs, e.target)}</div>" for _, title, probs in sides
+    )
     return (
-        f"<h2>The classifier says {escape(e.predicted)}</h2><div class='sx-answer'>"
-        f"{side(e.source, 'The picture', e.probs)}"
-        f"{side(e.reconstruction, 'Its reconstruction', e.reconstruction_probs)}</div>"
-        "<p class='quiet small'>Only the reconstruction can be changed, so it is the one that gets explained.</p>"
-        f"<ul class='sx-warnings' role='status'>{warnings}</ul>"
+        f"<h2>The classifier says {escape(e.predicted)}</h2><ul class='sx-warnings' role='status'>{warnings}</ul>"
+        f"<div class='sx-answer'>{pictures}</div><p class='quiet small'>Only the reconstruction can be changed, so it "
+        f"is the one that gets explained.</p>{trust(trusted)}<details class='small'><summary>All its numbers</summary>"
+        f"<div class='sx-answer'>{numbers}</div></details>"
     )
 
 
@@ -109,72 +141,6 @@ def bars(probs: dict[str, float], target: str, before: dict[str, float] | None =
             f"<i style='left:0;width:{100 * probs[name]:.1f}%'></i>{mark}</div>"
         )
     return f"<dl class='sx-bars'>{''.join(rows)}</dl>"
-
-
-def flickers(e: Explanation, link: Link) -> str:
-    """The attributes, each alternating between before and after.
-
-    Args:
-        link: to this view; the attribute that it names is pointed out.
-    """
-    target = escape(e.target)
-    question = f"What would make it {'surer of' if e.target == e.predicted else 'say'} {target}?"
-    if not e.attributes:
-        return f"<h2>{question}</h2><p class='quiet'>{escape(e.warnings[-1])}</p>"
-    if e.method == "attfind":
-        alone = e.strategy == "independent"
-        how = f"one attribute is changed {'alone' if alone else 'on top of the ones before it'}"
-    else:
-        how = METHODS[e.method].how
-    cards = "".join(_flicker(n, a, target, link) for n, a in enumerate(e.attributes, start=1))
-    own = "" if link.sample else " Links bring back the classifier and the target; your own picture is not in them."
-    return (
-        f"<div class='sx-bar'><div><h2>{question}</h2><p class='quiet small'>Each picture alternates between before "
-        f"and after {how}. The numbers are the probability of {target}.{own}</p></div>"
-        f"{PAUSE_ALL}</div><div class='sx-flickers'>{cards}</div>"
-    )
-
-
-def _flicker(n: int, a: AttributeEdit | MethodEdit, target: str, link: Link) -> str:
-    before, after = percent(a.prob_before), percent(a.prob_after)
-    share = f"{100 * a.changed_share:.0f}&nbsp;%"
-    title = re.sub(" ([↑↓])", "&nbsp;\\1", escape(a.title))
-    start, low = 100 * a.prob_before, 100 * min(a.prob_before, a.prob_after)
-    if isinstance(a, AttributeEdit):
-        place, here = (a.index, a.direction), link.to(a.index, a.direction)
-        notes = [f"{escape(a.layer)} · {a.channel} {mark(a.direction)}"] if a.name else []
-    else:
-        place, here = None, replace(link, attribute=None)
-        notes = [f"{a.edit.coordinates} style coordinates move"]
-    notes += [] if a.visible else ["too small a change to see"]
-    small = "".join(f"<br><span class='quiet small'>{note}</span>" for note in notes)
-    frames = {"before": (a.before, before), "after": (a.image, after), "where": (change_map(a.before, a.image), share)}
-    alts = {
-        "before": f"before: {target} {before}",
-        "after": f"after: {target} {after}",
-        "where": f"where it changed: {share} of the picture",
-    }
-    stills = "".join(
-        f"<img class='{name}' src='{data_uri(image)}' alt='{alts[name]}'>" for name, (image, _) in frames.items()
-    )
-    buttons = "".join(
-        f"<button type='button' data-show='{name}'>{name} <span class='number'>{number}</span></button>"
-        for name, (_, number) in frames.items()
-    )
-    linked = " data-linked='yes'" if place is not None and link.attribute == place else ""
-    return (
-        f"<figure class='sx-flicker' role='group' data-frame='before'{linked} "
-        f"aria-label='Attribute {n}, {title}: {target} {before} before, {after} after, {points(a.delta)}'>"
-        f"<figcaption><span class='quiet'>{n}</span><span class='title'><b>{title}</b>{small}</span></figcaption>"
-        f"<div class='sx-stills'>{stills}</div><div class='sx-frames'>{buttons}</div>"
-        f"<div class='sx-track target' aria-hidden='true'>"
-        f"<i style='left:{low:.1f}%;width:{100 * abs(a.delta):.1f}%'></i><b style='left:{start:.1f}%'></b></div>"
-        f"<p class='number small'>{points(a.delta)}</p>"
-        f"<div class='sx-bar'><button type='button' class='sx-link sx-toggle'>{PLAY}</button>"
-        f"<button type='button' class='sx-link' data-gif='{n}' aria-label='Save attribute {n} as GIF'>GIF</button>"
-        f"<a class='sx-link sx-copy' href='{escape(str(here))}' aria-label='Copy a link to attribute {n}'>Link</a>"
-        "</div></figure>"
-    )
 
 
 def still_pair(before: Image.Image, after: Image.Image, says_before: str, says_after: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +17,20 @@ import pytest
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 from small import tiny_classifier
 
 import app
-from front import compare_views, views
+from front import compare_views, flicker_views, views
+from front.closer import overlays
 from front.endpoints import read_moves
 from front.handlers import Handlers, Visit
 from front.links import Link
 from front.models import Exhibit, Shelf, Wish
 from front.replies import TOP_K, plainly
+from front.trust import Check, Trust
 from stylex import MethodError, StylEx
 from stylex.compare import ROWS
 from stylex.networks.config import ModelConfig
@@ -144,10 +149,6 @@ def test_the_four_endpoints_are_the_only_ones_and_say_what_they_do(client):
 
 
 def test_an_ai_client_finds_the_endpoints_as_tools(shelf, monkeypatch, tmp_path):
-    pytest.importorskip("mcp")
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
-
     monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     demo = app.build_app(shelf)
@@ -202,16 +203,18 @@ def test_a_link_brings_model_sample_target_and_attribute_back(shelf):
     (visit,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
     assert (visit.model, visit.sample) == ("one", "spotted-0")
     (visit,) = (part for part in do.choose_model("two", "attfind", "subset") if isinstance(part, Visit))
-    e = do.explain_sample("two", "plain-1", "plain", "independent", "attfind")
+    e, closer = do.explain_sample("two", "plain-1", "plain", "independent", "attfind")
     a = e.attributes[1]
-    link = Visit("two", e, "plain-1").link.to(a.index, a.direction)
+    link = Visit("two", e, closer, "plain-1").link.to(a.index, a.direction)
     screen = do.show_first(ask(model="two", sample="plain-1", target="plain", attr=str(link).rpartition("=")[2]))
     (again,) = (part for part in screen if isinstance(part, Visit))
     assert (again.model, again.sample, again.explanation.target) == ("two", "plain-1", "plain")
     assert screen[0]["value"] == "two"
     (page,) = (part for part in screen if isinstance(part, str) and "data-linked" in part)
     assert page.count("data-linked") == 1
-    assert f"data-linked='yes' aria-label='Attribute 2, {a.layer}" in page
+    (card,) = re.findall(r"<figure [^>]* data-linked='yes'[^>]*>", page)
+    assert "data-open" in card
+    assert f"aria-label='Attribute 2, {flicker_views.called(a)}:" in card
     assert str(link).replace("&", "&amp;") in page
 
 
@@ -333,8 +336,11 @@ def test_names_from_a_model_folder_are_escaped(tiny_model, picture):
         warnings=[evil],
         attributes=[dataclasses.replace(e.attributes[0], name=evil)],
     )
-    page = views.lead([evil, evil]) + views.answer(e) + views.moved(e, e.source, {evil: 1.0})
-    page += views.flickers(e, Link(evil, evil, evil)) + views.banner([evil])
+    page = (
+        views.lead([evil, evil]) + views.answer(e, Trust((Check(evil, False),))) + views.moved(e, e.source, {evil: 1.0})
+    )
+    laid, trusted = overlays(tiny_model, tiny_model.explain(picture, top_k=1)), [Trust((Check(evil, True),))]
+    page += flicker_views.flickers(e, Link(evil, evil, evil), laid, trusted) + views.banner([evil])
     assert "onerror" in page
     assert "<img src=x" not in page
     assert "alert(1)>'" not in page
@@ -349,7 +355,7 @@ def test_a_warning_and_a_disagreement_are_shown(tiny_model, picture):
         reconstruction_probs={first: 0.7, second: 0.3},
         warnings=["The classifier calls them two things."],
     )
-    page = views.answer(e)
+    page = views.answer(e, Trust(()))
     assert f"The classifier says {second}" in page
     assert "two things" in page
     assert "60.0&nbsp;%" in page
@@ -364,10 +370,10 @@ def test_ten_classes_show_the_likeliest_and_the_target(tiny_model):
     assert "class 5" not in page
 
 
-def test_every_visitor_has_a_state_of_their_own(shelf, tiny_model):
+def test_every_visitor_has_a_state_of_their_own(shelf):
     do = Handlers(shelf)
     (one,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
-    two = Visit("two", tiny_model.explain(shelf.get("two").pictures["plain-1"], strategy="independent"))
+    two = Visit("two", *do.explain_sample("two", "plain-1", None, "independent", "attfind"))
     before = do.turn_knobs(one, *[0.0] * TOP_K)
     do.turn_knobs(two, *[1.0] * TOP_K)
     assert do.turn_knobs(one, *[0.0] * TOP_K) == before
@@ -376,7 +382,8 @@ def test_every_visitor_has_a_state_of_their_own(shelf, tiny_model):
 
 def test_a_click_can_only_name_what_is_on_the_page(shelf):
     do = Handlers(shelf)
-    for data in ({"number": 5}, {"number": 0.0}, {"number": "0"}, {"number": None}, {}, None, [0]):
+    odd = [{"number": 5}, {"number": 0.0}, {"number": "0"}, {"number": None}, {}]
+    for data in (*({"model": 0} | said for said in odd), {"model": 2, "number": 0}, {"number": 0}, None, [0]):
         with pytest.raises(gr.Error):
             do.show_sample("one", "attfind", "independent", gr.EventData(None, data))
 

@@ -52,6 +52,20 @@ def choose(page: Page, where: str, name: str) -> None:
     page.get_by_role("option", name=name, exact=True).click()
 
 
+def choose_sample(page: Page, number: int) -> None:
+    """A sample of the first model, counted from 1."""
+    page.locator(f"[data-model='0'][data-sample='{number - 1}']").click()
+
+
+def unfold(page: Page, title: str) -> None:
+    page.get_by_role("button", name=title).click()
+
+
+def open_knobs(page: Page) -> None:
+    unfold(page, "Turn them yourself")
+    page.locator("#sx-now").wait_for()
+
+
 def explain_the_classifier(page: Page) -> Locator:
     """The second tab, once something stands on it."""
     page.get_by_role("tab", name="The classifier").click()
@@ -67,6 +81,12 @@ def test_the_first_screen_explains_a_sample(app_page: Page) -> None:
     assert 1 <= flickers.count() <= 5
     label = flickers.first.get_attribute("aria-label") or ""
     assert re.search(r"(plain|spotted) .+\s% before, .+\s% after", label), label
+    # One of them is large, in a sentence, the others are small; the samples of every model are a click away.
+    expect(flickers.first.locator(".sx-sentence")).to_have_text(
+        re.compile(r"^[A-Z].+ takes it from .+\s% to .+\s% (plain|spotted)$")
+    )
+    expect(app_page.locator(".sx-card[data-open]")).to_have_count(1)
+    assert {b.get_attribute("data-model") for b in app_page.locator("[data-model]").all()} == set("0123")
     missing = app_page.evaluate("[...document.querySelectorAll('main img')].filter(i => i.src && !i.alt).length")
     assert missing == 0
 
@@ -108,6 +128,55 @@ def test_a_still_can_be_chosen(app_page: Page) -> None:
         expect(flicker.locator(f"img.{frame}")).to_be_visible()
 
 
+def test_another_attribute_is_looked_at_closely(app_page: Page) -> None:
+    card = app_page.locator(".sx-card").nth(1)
+    app_page.get_by_role("button", name="Look at attribute 2").click()
+    expect(card).to_have_attribute("data-open", "")
+    expect(app_page.locator(".sx-card[data-open]")).to_have_count(1)
+    expect(card.locator(".sx-sentence")).to_be_visible()
+    card.get_by_role("button", name="Slide").click()
+    split = card.get_by_label("Divider: before on its left, after on its right")
+    split.fill("0")
+    after = card.locator(".sx-stage").screenshot()
+    split.fill("100")
+    assert card.locator(".sx-stage").screenshot() != after
+    card.get_by_role("button", name="before").click()  # and the divider is gone
+    expect(split).to_be_hidden()
+    whole = card.locator(".sx-stage").screenshot()
+    card.get_by_role("button", name="Zoom to the change").click()
+    assert card.locator(".sx-stage").screenshot() != whole
+    card.get_by_role("button", name="Steps").click()
+    steps = app_page.locator("#sx-stepped figcaption")
+    expect(steps).to_have_count(5)
+    for step, frame in ((0, "before"), (4, "after")):  # the way leads from one to the other
+        expect(steps.nth(step)).to_have_text(card.locator(f"[data-show={frame}] .number").inner_text())
+
+
+def test_a_painted_place_is_answered_and_a_key_asks_too(app_page: Page) -> None:
+    unfold(app_page, "Ask about a place")
+    canvas = app_page.get_by_label("The picture, to paint a place on")
+    canvas.click(position={"x": 40, "y": 40})
+    answer = app_page.locator("#sx-placed")
+    expect(answer).to_contain_text(re.compile("of what it changes lies there|Nothing that changes"))
+    first = canvas.locator("[data-on]").count()
+    assert 1 < first < 30
+    canvas.focus()
+    for key in ("ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown"):
+        app_page.keyboard.press(key)
+    assert canvas.locator("[data-on]").count() > first  # with Shift it grows
+    before = answer.inner_html()
+    app_page.keyboard.press("Enter")
+    expect(answer).not_to_have_js_property("innerHTML", before)
+
+
+def test_a_sample_of_another_model_brings_that_model(app_page: Page) -> None:
+    app_page.get_by_role("button", name="sample picture 2 of leaves", exact=True).click()
+    expect(app_page.locator("#sx-model input")).to_have_value("leaves")
+    expect(app_page.locator(".sx-lead p")).to_contain_text("diseased from healthy")
+    expect(app_page.locator("[data-sample][aria-pressed=true]")).to_have_attribute("data-sample", "1")
+    expect(app_page.locator(".sx-card[data-open] .sx-sentence")).to_contain_text(re.compile("diseased|healthy"))
+
+
 def test_under_reduced_motion_flickers_wait_for_play(browser: Browser, app_url: str) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
@@ -120,6 +189,7 @@ def test_under_reduced_motion_flickers_wait_for_play(browser: Browser, app_url: 
 
 
 def test_a_knob_changes_the_probability_and_they_add_up(app_page: Page) -> None:
+    open_knobs(app_page)
     start = now(app_page)
     first = app_page.locator("#sx-knob-1 input[type=range]")
     first.fill("1")
@@ -136,6 +206,7 @@ def test_a_knob_changes_the_probability_and_they_add_up(app_page: Page) -> None:
 
 
 def test_a_knob_obeys_the_keyboard(app_page: Page) -> None:
+    open_knobs(app_page)
     start = now(app_page)
     app_page.locator("#sx-knob-1 input[type=range]").focus()
     for _ in range(12):
@@ -146,12 +217,13 @@ def test_a_knob_obeys_the_keyboard(app_page: Page) -> None:
 def test_another_sample_another_target_another_strategy(app_page: Page) -> None:
     heading = app_page.locator("#sx-flickers h2")
     picture = app_page.locator("#sx-answer img").first.get_attribute("src") or ""
-    app_page.get_by_role("button", name="sample picture 2").click()
+    choose_sample(app_page, 2)
     expect(app_page.locator("#sx-answer img").first).not_to_have_attribute("src", picture)
     now_towards = app_page.locator("#sx-target input").input_value()
     name = "plain" if now_towards == "spotted" else "spotted"
     choose(app_page, "#sx-target", name)
     expect(heading).to_contain_text(name)
+    unfold(app_page, "Ask in another way")
     app_page.get_by_label("one on top of the other").click()
     expect(app_page.locator("#sx-flickers")).to_contain_text(re.compile("on top of the ones before|No single"))
 
@@ -182,7 +254,8 @@ def test_another_model_can_be_chosen_and_everything_follows(app_page: Page) -> N
     choose(app_page, "#sx-model", "leaves")
     expect(app_page.locator(".sx-lead p")).to_contain_text("diseased from healthy")
     expect(app_page.locator("#sx-flickers h2")).to_contain_text(re.compile("diseased|healthy"))
-    expect(app_page.locator("[data-sample]")).to_have_count(12)
+    expect(app_page.locator("[data-model='1']")).to_have_count(12)
+    open_knobs(app_page)
     start = now(app_page)
     app_page.locator("#sx-knob-1 input[type=range]").fill("1")
     expect(app_page.locator("#sx-now")).not_to_have_text(start)
@@ -198,8 +271,9 @@ def test_a_model_can_be_chosen_with_the_keyboard(app_page: Page) -> None:
 
 
 def test_a_link_brings_the_sample_the_target_and_the_attribute_back(app_page: Page) -> None:
-    app_page.get_by_role("button", name="sample picture 2").click()
+    choose_sample(app_page, 2)
     expect(app_page.locator("a.sx-copy").nth(1)).to_have_attribute("href", re.compile("sample=1"))
+    app_page.get_by_role("button", name="Look at attribute 2").click()
     app_page.get_by_role("link", name="Copy a link to attribute 2").click()
     expect(app_page).to_have_url(re.compile(r"\?model=.*&sample=1&target=.*&attr=\d+-(up|down)$"))
     label = app_page.locator(".sx-flicker").nth(1).get_attribute("aria-label") or ""
@@ -211,6 +285,7 @@ def test_a_link_brings_the_sample_the_target_and_the_attribute_back(app_page: Pa
 
 
 def test_the_divider_wipes_between_before_and_now_and_stays_where_it_is(app_page: Page) -> None:
+    open_knobs(app_page)
     split = app_page.get_by_label("Divider: before on its left, now on its right")
     app_page.locator("#sx-knob-1 input[type=range]").fill("1.5")
     expect(app_page.locator("#sx-now")).not_to_have_text(
@@ -231,6 +306,7 @@ def test_the_divider_wipes_between_before_and_now_and_stays_where_it_is(app_page
 
 
 def test_another_method_is_chosen_and_all_are_compared(app_page: Page) -> None:
+    unfold(app_page, "Ask in another way")
     choose(app_page, "#sx-method", "By chance, to compare with")
     expect(app_page.locator("#sx-flickers")).to_contain_text("chosen by chance")
     expect(app_page.locator("#sx-strategy")).to_be_hidden()
@@ -257,6 +333,11 @@ def test_the_classifier_is_explained_between_two_classes(app_page: Page) -> None
     assert looks(app_page, first) >= 2
     survey.get_by_role("button", name="Pause all").click()
     assert any(looks(app_page, first) == 1 for _ in range(3))
+    column = survey.locator(".sx-table tbody td:nth-child(3)")
+    survey.get_by_role("button", name="flips to spotted").click()  # sorts, the largest first
+    shares = [float(cell.get_attribute("data-value") or "nan") for cell in column.all()]
+    assert shares == sorted(shares, reverse=True)
+    expect(survey.locator(".sx-table th[aria-sort]")).to_have_text("flips to spotted")
     choose(app_page, "#sx-source", "spotted")  # the other class gives way
     expect(survey.locator("h2").first).to_have_text("From spotted to plain, and back")
     expect(app_page.locator("#sx-goal input")).to_have_value("plain")

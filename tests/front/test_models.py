@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from front.models import Exhibit, Shelf, Wish, spread, wishes
+from front.models import ORDER, Exhibit, Shelf, Wish, in_order, spread, wishes
 from stylex import ModelError
 from stylex.classifiers.classifier import wrap
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -114,3 +117,19 @@ def test_a_model_on_its_way_is_said_to_be_and_then_a_silent_hub_is(tmp_path, mon
     blobs.mkdir(parents=True)
     (blobs / "half.incomplete").write_bytes(bytes(1_500_000))
     assert shelf.news()[0].startswith("Fetching me/a@v2 from the Hub: 1.5 MB so far.")
+
+
+def test_samples_come_in_the_order_that_lies_beside_them_and_what_it_leaves_out_at_the_end(tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in "abcd"]
+    assert in_order(paths) == paths
+    (tmp_path / "order.json").write_text('{"order": ["c", "gone", "a"]}')
+    assert [path.stem for path in in_order(paths)] == ["c", "a", "b", "d"]
+    (tmp_path / "order.json").write_text('{"order": "cab"}')  # of a stranger
+    assert in_order(paths) == paths
+    assert in_order([]) == []
+
+
+@pytest.mark.parametrize("samples", sorted(ROOT.glob("checkpoints/*/samples")), ids=lambda path: path.parent.name)
+def test_every_bundled_sample_has_its_place_in_the_order(samples):
+    order = json.loads((samples / ORDER).read_text(encoding="utf-8"))["order"]
+    assert sorted(order) == sorted(path.stem for path in samples.glob("*.png"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
 
 from front import survey_views
-from front.survey import limits_of, measured_curves, survey
+from front.survey import limits_of, measured_curves, survey, worst
 from stylex.attfind.effects import REST
 from stylex.pictures.images import to_pil
 from stylex.stylespace import Direction, move
@@ -96,6 +97,36 @@ def test_the_page_is_escaped_and_every_picture_has_words(tiny_model, found):
     assert "<img src=x" not in text
     assert "alert(1)>'" not in text
     assert text.count("<img") == text.count(" alt='")
+
+
+def test_the_table_holds_the_numbers_that_it_shows(found):
+    page = survey_views.table(found)
+    assert page.count("<tr>") == 1 + len(found.rows)
+    for row in found.rows:
+        assert f"data-value='{row.attribute.images_share:.6f}'" in page
+    alone = [dataclasses.replace(row, back=dataclasses.replace(row.back, found=None)) for row in found.rows]
+    assert survey_views.table(dataclasses.replace(found, rows=alone)).count("data-value=''>–") >= len(found.rows)
+
+
+def test_the_worst_samples_come_with_what_would_make_them_right(tiny_model, samples, tmp_path):
+    assert worst(tiny_model, samples) == []  # their names say no class
+    for n, path in enumerate(samples[:6]):
+        shutil.copy(path, tmp_path / f"{'plain' if n % 2 else 'spotted'}-{n}.png")
+    labelled = sorted(tmp_path.glob("*.png"))
+    missed = worst(tiny_model, labelled)
+    assert len(missed) == 4
+    called = tiny_model.classify(tiny_model.load_images(labelled))
+    least = min(
+        float(p[tiny_model.class_names.index(path.stem[:-2])]) for p, path in zip(called, labelled, strict=True)
+    )
+    first = missed[0]
+    assert first.called != first.label or first.prob == pytest.approx(least, abs=1e-5)
+    for miss in missed:
+        assert (miss.after is not None) <= (miss.called != miss.label)
+        if miss.after is not None:
+            after = tiny_model.classify(tiny_model.load_images([miss.after]))[0]
+            assert float(after[tiny_model.class_names.index(miss.label)]) == pytest.approx(miss.prob_after, abs=2e-2)
+    assert any(miss.after is not None for miss in missed)
 
 
 def test_a_pair_without_attributes_is_said_to_be_one(found):
