@@ -123,7 +123,8 @@ def test_what_was_found_is_said(find, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(attributes)
     a = attributes[0]
-    assert lines[0].startswith(f"{a.source} → {a.target}  {a.layer} {a.channel} {a.direction.name.lower()}: logit ")
+    assert lines[0].startswith(f"{a.source} → {a.target}  {a.coordinate}: {a.words} ({a.doubt}); logit ")
+    assert all(b.proposal is not None for b in attributes)
     assert f"flips {a.images_share:.0%}" in lines[0]
 
 
