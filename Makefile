@@ -37,12 +37,12 @@ demo: $(STAMPS)/app
 		{ echo "Port $(PORT) is taken. Choose another one: make demo PORT=$$(($(PORT) + 1))"; exit 1; }
 	GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT=$(PORT) $(VENV_PYTHON) app.py
 
-# A worker for each core that there is, at most four, each with one thread: small networks gain nothing from more. A file
-# stays with one worker, which builds once what its tests share, and files begin in their order: see tests/conftest.py.
+# A worker more than there are cores, for many tests wait for a process or a page, at most four, each with one thread: small
+# networks gain nothing from more. A file stays with one worker, which builds once what its tests share, and files begin in their order: see tests/conftest.py.
 test: $(STAMPS)/test
 	@scripts/chromium.sh $(VENV_PYTHON)
 	@export OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" && \
-		workers="$$($(VENV_PYTHON) -c 'from front.cores import usable_cores; print(min(usable_cores(), 4))')" && \
+		workers="$$($(VENV_PYTHON) -c 'from front.cores import usable_cores; print(min(usable_cores() + 1, 4))')" && \
 		$(VENV_PYTHON) -m pytest --numprocesses "$$workers" --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 style: $(STAMPS)/dev
