@@ -41,7 +41,8 @@ class Proposal:
         Raises:
             ValueError: naming what is wrong.
         """
-        if not isinstance(row, dict) or row.keys() != (known := {f.name for f in fields(cls)}):
+        known = {f.name for f in fields(cls)}
+        if not isinstance(row, dict) or row.keys() != known:
             raise ValueError(f"proposal is {row!r}; it must be an object of {', '.join(sorted(known))}")
         text, holds, pictures = row["text"], row["holds"], row["pictures"]
         if text is not None and not isinstance(text, str):

@@ -261,7 +261,7 @@ def test_a_wrapped_callable_explains_but_cannot_be_saved_and_says_so(network, x,
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"library": "keras"}, "classifier library 'keras' is unknown; use one of stylex, torchvision, timm"),
+        ({"library": "keras"}, "classifier library 'keras' is unknown; use one of stylex, wheel, torchvision, timm"),
         ({"architecture": "Transformer"}, "stylex has no architecture 'Transformer'"),
         ({"arguments": {"depth": 3}}, r"stylex has no architecture 'ConvNet' with \['depth'\]"),
         ({"arguments": {"width": 10**9}}, "arguments are"),

@@ -82,7 +82,7 @@ def test_odd_pictures_are_explained_all_the_same(api, name):
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_is_refused_in_one_sentence(api, name, capfd):
     data, expected = BAD[name]
-    ended, answer = call(api, "explain", send(api, name, data), "", "independent", 1, "")
+    ended, answer = call(api, "explain", send(api, name, data), "", "independent", 1, "", "attfind")
     assert (ended, expected in sentence(answer)) == ("error", True), answer
     assert "Traceback" not in "".join(capfd.readouterr())
 
@@ -152,7 +152,7 @@ def test_only_a_model_of_the_shelf_can_be_named(api, model, monkeypatch):
     picture = send(api, "mine.png", saved(scene(), "PNG"))
     for endpoint, data in (
         ("classify", [picture, model]),
-        ("explain", [picture, "", "independent", 1, model]),
+        ("explain", [picture, "", "independent", 1, model, "attfind"]),
         ("counterfactual", [picture, [], "", model]),
     ):
         ended, answer = call(api, endpoint, *data)
@@ -176,15 +176,17 @@ def test_a_visitor_who_leaves_the_line_is_not_computed(api, built, tiny_model, m
     computed: list[float] = []
     explain = type(tiny_model).explain
 
-    def slow(self: Any, *args: Any) -> Any:
+    def slow(self: Any, *args: Any, **options: Any) -> Any:
         computed.append(time.monotonic())
         time.sleep(2)
-        return explain(self, *args)
+        return explain(self, *args, **options)
 
     monkeypatch.setattr(type(tiny_model), "explain", slow)
     picture = send(api, "mine.png", saved(scene(), "PNG"))
     for _ in range(4):
-        event = api.post("/call/explain", json={"data": [picture, "", "independent", 1, ""]}).json()["event_id"]
+        event = api.post("/call/explain", json={"data": [picture, "", "independent", 1, "", "attfind"]}).json()[
+            "event_id"
+        ]
         with httpx.Client(timeout=SLOW_S) as leaver, leaver.stream("GET", f"{api.base_url}call/explain/{event}"):
             pass  # has opened the page's stream, and closes it
     gone = time.monotonic()

@@ -124,7 +124,7 @@ def test_the_card_lists_every_attribute_with_its_effect(shipped):
     towards = [a for a in model.attributes if a.target == "plain"]
     assert len(rows) == len(towards) > 0
     for row, a in zip(rows, towards, strict=True):
-        assert row[2] == f"{a.layer} {a.channel} {'↑' if a.direction else '↓'}"
+        assert row[3] == a.coordinate
         assert float(row[4]) == pytest.approx(a.delta_logit, abs=0.005)
 
 

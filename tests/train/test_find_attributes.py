@@ -239,7 +239,9 @@ def test_a_part_that_does_not_exist_is_refused(find, shard):
 
 
 def test_ranking_anew_measures_nothing(find, monkeypatch):
+    """But the words of what was not found before."""
     find(min_visible=0.0, explained=1e9)
+    monkeypatch.setattr("train.find_attributes.with_words", lambda model, attributes, *rest: list(attributes))
 
     def generator(*args, **kwargs):
         raise AssertionError("the generator was asked")

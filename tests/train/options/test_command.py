@@ -53,7 +53,7 @@ def test_every_option_can_be_given_on_the_command_line():
     values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
     values |= {"classifier_mean": "[0.5, 0.5, 0.5]", "classifier_std": "[0.5, 0.5, 0.5]"}
     values |= {"classifier_arguments": '{"aux_logits": false}', "number_class_names": "true", "classifier_crop": "0.5"}
-    values |= {"classifier_interpolation": "bicubic", "classifier_colours": "grey"}
+    values |= {"classifier_interpolation": "bicubic", "classifier_colours": "grey", "classifier_temperature": "3"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "1" if field.type in ("int", "float") else "text")
         own = ["--discriminator", "stylegan2"] if field.name == "r1_weight" else []  # the other kind has none
@@ -121,7 +121,11 @@ def test_the_configurations_that_ship_are_accepted(path):
     kinds = {"classifier": ClassifierOptions, "search": SearchOptions}
     script = kinds.get(path.stem.split("-")[-1], Options)
     # The recipes are for anybody's pictures; a file that says which ones may stand behind them.
-    needed = NEEDED if path.stem in ("laptop", "more", "see", "change") or path.stem.startswith("gpu") else []
+    needed = (
+        NEEDED
+        if path.stem in ("laptop", "more", "see", "change", "cats_dogs-change") or path.stem.startswith("gpu")
+        else []
+    )
     if path.stem.startswith("laptop-"):
         needed = ["--data", "PICTURES", *(["--model", "m"] if script is SearchOptions else ["--output", "o"])]
     o = parse(script, "", [*needed, "--config", str(path)])
