@@ -21,12 +21,16 @@ SUFFIXES = {".json", ".safetensors", ".md", ".png", ".gif", ".webp"}
 MEASURED = (
     "classifier_accuracy",
     "agreement",
-    "second_agreement",
     "retrieval",
     "visibility",
     "mean_abs_delta_prob",
     "l1",
 )
+# One of them at least has an opinion of every model: the judge, trained beside a classifier of ours, or the stranger.
+JUDGES = {
+    "judge": ("second_agreement", "second_sufficiency"),
+    "stranger": ("stranger_agreement", "stranger_sufficiency"),
+}
 
 pytestmark = pytest.mark.skipif(not CHECKPOINTS.exists(), reason="no model ships with this checkout")
 
@@ -50,6 +54,10 @@ def metrics(folder) -> dict:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
 
 
+def judged(folder: Path) -> list[tuple[str, str]]:
+    return [keys for part, keys in JUDGES.items() if (folder / part).is_dir()]
+
+
 def test_the_leaves_are_among_them():
     assert CHECKPOINTS / "leaves" in SHIPPED
 
@@ -65,7 +73,9 @@ def test_every_file_is_small_and_none_can_run(folder):
 def test_the_folder_is_whole(folder, model):
     for name in ("README.md", "config.json", "attributes.json", "style_stats.safetensors", "samples/SOURCE.md"):
         assert (folder / name).read_bytes().strip(), name
-    assert model.judge is not None
+    assert judged(folder)
+    # What was trained here has a judge that was trained beside it; somebody else's classifier need not.
+    assert (model.judge is not None) == (model.classifier.config.library == "stylex")
     assert model.stats.count > 0
     assert not re.search(r"(?:^|\s)/(?:work|home|root|tmp)/", (folder / "README.md").read_text(encoding="utf-8"))
 
@@ -111,22 +121,22 @@ def test_a_sample_of_every_class_is_explained(folder, model, tmp_path):
     assert (written / "attribute-1.gif").is_file()
 
 
-def test_the_numbers_are_of_these_weights_and_attributes(model, metrics):
+def test_the_numbers_are_of_these_weights_and_attributes(folder, model, metrics):
     assert metrics["revision"] == revision_of(model)
     assert metrics["class_names"] == model.class_names
     assert metrics["shift"] == 1.0
     assert metrics["n"] >= 100
-    for key in MEASURED:
+    for key in (*MEASURED, *(agreement for agreement, _ in judged(folder))):
         assert 0 <= metrics[key] <= 1, key
-    for key in ("sufficiency", "second_sufficiency"):
+    for key in ("sufficiency", *(sufficiency for _, sufficiency in judged(folder))):
         assert list(metrics[key]) == [str(k) for k in range(1, 21)]
 
 
 def test_the_card_s_numbers_are_those_of_metrics_json(folder, metrics):
     rows = [line for line in (folder / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    for key in MEASURED:
+    for key in (*MEASURED, *(agreement for agreement, _ in judged(folder))):
         assert any(f"| {metrics[key]} |" in row for row in rows), key
-    for key in ("sufficiency", "second_sufficiency"):
+    for key in ("sufficiency", *(sufficiency for _, sufficiency in judged(folder))):
         assert any(str(metrics[key]["10"]) in row for row in rows), key
 
 
