@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import zipfile
+from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from visiting import PATIENCE_MS, choose, choose_sample, looks, now, open_knobs, stands_still, stills, unfold
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_first_screen_explains_a_sample(app_page: Page) -> None:
@@ -23,7 +26,10 @@ def test_the_first_screen_explains_a_sample(app_page: Page) -> None:
         re.compile(r"^[A-Z].+ takes it from .+\s% to .+\s% (plain|spotted)$")
     )
     expect(app_page.locator(".sx-card[data-open]")).to_have_count(1)
-    assert {b.get_attribute("data-model") for b in app_page.locator("[data-model]").all()} == set("0123")
+    shelf = ["the tiny one", *(ROOT / "checkpoints").glob("*/config.json")]
+    assert {b.get_attribute("data-model") for b in app_page.locator("[data-model]").all()} == {
+        str(n) for n in range(len(shelf))
+    }
     missing = app_page.evaluate("[...document.querySelectorAll('main img')].filter(i => i.src && !i.alt).length")
     assert missing == 0
 
