@@ -10,8 +10,7 @@ from typing import Any, get_args
 
 import torch
 
-from .classifiers.adopt import adopt
-from .classifiers.classifier import Classifier
+from .classifiers.adopt import adopt_as_said
 from .classifiers.config import Outputs
 from .classifiers.reading import Colours, Interpolation
 from .compare import FILES as COMPARED
@@ -134,25 +133,6 @@ def _of_classifier(command: argparse.ArgumentParser) -> None:
     command.add_argument("--number-class-names", action="store_true", help="names that occur twice get a number")
 
 
-def _adopted(o: argparse.Namespace) -> Classifier:
-    return adopt(
-        o.classifier,
-        weights=o.classifier_weights,
-        class_names=o.class_names,
-        resolution=o.classifier_resolution,
-        mean=o.classifier_mean,
-        std=o.classifier_std,
-        outputs=o.classifier_outputs,
-        arguments=o.classifier_arguments,
-        colours=o.classifier_colours,
-        interpolation=o.classifier_interpolation,
-        crop=o.classifier_crop,
-        number_names=o.number_class_names,
-        groups=o.classifier_groups,
-        temperature=o.classifier_temperature,
-    )
-
-
 def _of_model(command: argparse.ArgumentParser, more: str = "") -> None:
     command.add_argument(
         "--model", required=True, help="a model folder, or a Hub repository such as someone/stylex-leaves"
@@ -250,7 +230,7 @@ def _compare_classifiers(o: argparse.Namespace) -> int:
     model = StylEx.from_pretrained(o.model, revision=o.revision)
     names = [path.relative_to(folder).as_posix() for path in files]
     called = Path(o.model).name, Path(o.classifier).name
-    found = versus(model, _adopted(o), model.load_images(files), names, called)
+    found = versus(model, adopt_as_said(o), model.load_images(files), names, called)
     told = found.to_dict()
     print(
         f"{found.names[0]} and {found.names[1]} agree on {told['agree']:.0%} of {told['n']} pictures, on "
@@ -271,7 +251,7 @@ def _compare_classifiers(o: argparse.Namespace) -> int:
 
 def _perturb(o: argparse.Namespace) -> int:
     claim(Path(o.output), PERTURBED, spare=[o.image])
-    classifier = _adopted(o)
+    classifier = adopt_as_said(o)
     if o.resolution is not None and o.resolution < 8:
         raise ValueError(f"resolution is {o.resolution}; use 8 or more")
     reads = classifier.config.resolution  # (height, width) of one that reads no squares; it resizes what it gets

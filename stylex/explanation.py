@@ -14,11 +14,11 @@ from torch import Tensor
 from . import metrics
 from .methods.attribution import worth_drawing
 from .methods.records import Edit
-from .pictures.names import Proposal, told, words
+from .pictures.names import Proposal, Titled
 from .pictures.render import animate, captioned, change_map, flicker, grid, probability, signed_bars
 from .storage.files import write_json
 from .storage.outputs import filling, looks_ours
-from .stylespace import Direction, coordinate
+from .stylespace import Direction
 
 Strategy = Literal["independent", "subset", "list"]
 Method = Literal["attfind", "counterfactual", "eigenfind", "ganalyze", "s2n", "random"]
@@ -67,7 +67,7 @@ class ShownEdit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeEdit(ShownEdit):
+class AttributeEdit(Titled, ShownEdit):
     """One attribute of one picture, changed.
 
     With the strategies "subset" and "list" each change comes on top of the ones before it.
@@ -79,25 +79,6 @@ class AttributeEdit(ShownEdit):
     direction: Direction
     proposal: Proposal | None = None
     """A description that was measured; of many pictures, or where the coordinate is in no list, of this one alone."""
-
-    @property
-    def coordinate(self) -> str:
-        """Its place in StyleSpace and its direction."""
-        return coordinate(self.layer, self.channel, self.direction)
-
-    @property
-    def words(self) -> str | None:
-        """The name that a person gave, else what was proposed; None where neither is there."""
-        return words(self.name, self.proposal)
-
-    @property
-    def title(self) -> str:
-        return self.words or self.coordinate
-
-    @property
-    def doubt(self) -> str:
-        """How far the words are to be trusted; empty for a person's."""
-        return told(self.name, self.proposal)
 
     def to_dict(self) -> dict[str, Any]:
         where = {"index": self.index, "layer": self.layer, "channel": self.channel}

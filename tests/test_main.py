@@ -289,7 +289,7 @@ def test_they_write_over_what_they_wrote_and_over_nothing_of_a_person_s(
     capsys.readouterr()
     file = tmp_path / "out" / name
     monkeypatch.setattr(StylEx, "from_pretrained", None)  # what follows is said before anything is read
-    monkeypatch.setattr("stylex.__main__.adopt", None)
+    monkeypatch.setattr("stylex.__main__.adopt_as_said", None)
     assert main([*given, str(file)]) == 1
     assert capsys.readouterr().err == (
         f"error: {file} is read for this, and would be written over; choose another --output\n"

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from accelerate import PartialState
 
-from stylex.classifiers.adopt import NOT_SHARED, adopt, description, is_reference
+from stylex.classifiers.adopt import NOT_SHARED, adopt_as_said, description, is_reference
 from stylex.classifiers.classifier import Classifier, ClassifierError, load_classifier
 from stylex.folder import read_attributes
 from stylex.model import StylEx
@@ -67,22 +67,7 @@ def check_init(o: Options, init: StylEx) -> None:
 
 def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
     """The classifier to explain, and the second judge."""
-    classifier = adopt(
-        o.classifier,
-        weights=o.classifier_weights,
-        class_names=o.class_names,
-        resolution=o.classifier_resolution,
-        mean=o.classifier_mean,
-        std=o.classifier_std,
-        outputs=o.classifier_outputs,
-        arguments=o.classifier_arguments,
-        colours=o.classifier_colours,
-        interpolation=o.classifier_interpolation,
-        crop=o.classifier_crop,
-        number_names=o.number_class_names,
-        groups=o.classifier_groups,
-        temperature=o.classifier_temperature,
-    )
+    classifier = adopt_as_said(o)
     if o.push_to_hub and not classifier.portable:
         raise ConfigError(f"{o.classifier}: {NOT_SHARED}")
     own = Path(o.classifier) / "judge"

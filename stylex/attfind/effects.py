@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..pictures.names import Proposal, told, words
-from ..stylespace import Direction, StyleStats, coordinate, move
+from ..pictures.names import Proposal, Titled
+from ..stylespace import Direction, StyleStats, move
 
 # The source of an attribute searched on the pictures of all other classes.
 REST = "rest"
@@ -25,7 +25,7 @@ OPTIONAL_TEXTS = ("name", "rule")
 
 
 @dataclass(frozen=True)
-class Attribute:
+class Attribute(Titled):
     """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`.
 
     Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
@@ -49,25 +49,6 @@ class Attribute:
     rule: str | None = None
     proposal: Proposal | None = None
     no_reason: bool = False
-
-    @property
-    def coordinate(self) -> str:
-        """Its place in StyleSpace and its direction."""
-        return coordinate(self.layer, self.channel, self.direction)
-
-    @property
-    def words(self) -> str | None:
-        """The name that a person gave, else what was proposed; None where neither is there."""
-        return words(self.name, self.proposal)
-
-    @property
-    def title(self) -> str:
-        return self.words or self.coordinate
-
-    @property
-    def doubt(self) -> str:
-        """How far the words are to be trusted; empty for a person's."""
-        return told(self.name, self.proposal)
 
     def to_dict(self) -> dict[str, Any]:
         row = {**asdict(self), "direction": self.direction.name.lower()}

@@ -137,6 +137,30 @@ def adopt(
     return tried(in_groups(classifier, groups) if groups else classifier, name, outputs)
 
 
+def adopt_as_said(o: Any) -> Classifier:
+    """The classifier that options name: those of train/train.py, and of the commands of `python -m stylex`.
+
+    Raises:
+        ClassifierError, ModelError: see `adopt`.
+    """
+    return adopt(
+        o.classifier,
+        weights=o.classifier_weights,
+        class_names=o.class_names,
+        resolution=o.classifier_resolution,
+        mean=o.classifier_mean,
+        std=o.classifier_std,
+        outputs=o.classifier_outputs,
+        arguments=o.classifier_arguments,
+        colours=o.classifier_colours,
+        interpolation=o.classifier_interpolation,
+        crop=o.classifier_crop,
+        number_names=o.number_class_names,
+        groups=o.classifier_groups,
+        temperature=o.classifier_temperature,
+    )
+
+
 def names_of(text: str) -> list[str]:
     """Names with commas between them, or in a file, one in each line."""
     if pointer := stub_at(text):

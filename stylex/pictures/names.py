@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..stylespace import Direction, coordinate
 from .traits import Trait, traits
 
 NONE = "no simple description"
@@ -68,6 +69,35 @@ def told(name: str | None, proposal: Proposal | None) -> str:
     if proposal.text is None:
         return f"nothing measured holds on enough of {proposal.pictures} held-out pictures"
     return f"proposed: holds on {proposal.holds:.0%} of {proposal.pictures} held-out pictures"
+
+
+class Titled:
+    """What has a place in StyleSpace, perhaps a name and perhaps a proposal: what to call it, and how surely."""
+
+    layer: str
+    channel: int
+    direction: Direction
+    name: str | None
+    proposal: Proposal | None
+
+    @property
+    def coordinate(self) -> str:
+        """Its place in StyleSpace and its direction."""
+        return coordinate(self.layer, self.channel, self.direction)
+
+    @property
+    def words(self) -> str | None:
+        """The name that a person gave, else what was proposed; None where neither is there."""
+        return words(self.name, self.proposal)
+
+    @property
+    def title(self) -> str:
+        return self.words or self.coordinate
+
+    @property
+    def doubt(self) -> str:
+        """How far the words are to be trusted; empty for a person's."""
+        return told(self.name, self.proposal)
 
 
 # From pictures.
