@@ -214,3 +214,4 @@ def test_loading_stylex_loads_neither_the_app_s_nor_the_trainer_s_libraries():
     ).stdout.split()
     ours = {"train", "front", "app"}
     assert not tops(set(seen)) & (ours | {"gradio", "accelerate", "jsonargparse", "lpips", "timm", "transformers"})
+    assert not set(seen) & {"torchvision", "torch._dynamo"}  # two fifths of every start; few functions need them

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torchvision.models.resnet import BasicBlock
 
 from ..gradients import differentiable
 from ..storage.files import (
@@ -87,6 +86,9 @@ class ResNet18(nn.Module):
     64, and 32 makes 2.8 million weights."""
 
     def __init__(self, num_classes: int, width: int = 32) -> None:
+        # Loading torchvision takes longer than all the rest of this library, and only this network of ours needs it.
+        from torchvision.models.resnet import BasicBlock
+
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
