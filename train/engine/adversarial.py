@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from stylex import losses
 from stylex.networks.eye import EfficientNetLite0, unit
@@ -112,6 +111,8 @@ def blurred(x: Tensor, share: float) -> Tensor:
     sigma = share * FIRST_BLUR * x.shape[-1] / 64
     if sigma <= 0:
         return x
+    from torchvision.transforms.v2.functional import gaussian_blur  # two seconds that a script's --help can do without
+
     side = 2 * int(2 * FIRST_BLUR * x.shape[-1] / 64 + 0.5) + 1
     return gaussian_blur(x, [side, side], [sigma, sigma])
 
