@@ -32,6 +32,7 @@ from train.measure.edited import edited
 from train.measure.interventions import interventions
 from train.measure.judges import fit_stranger, judges_of, keep_stranger
 from train.measure.leaks import leaks
+from train.measure.redrawn import Redrawn
 from train.measure.tally import Tally, middle
 from train.measure.two_afc import called, two_afc
 from train.options.command import parse
@@ -115,27 +116,18 @@ def evaluate(
     for name, values in composition(model, x, logits, batch_size, seed).items():
         tally.add(name, values)
     if model.stats is not None and model.attributes:
-        interventions(tally, model, judges, s, x_rec, logits_rec, shift, batch_size, seed)
+        redrawn = Redrawn(model, s, x_rec, logits_rec, shift, batch_size, seed)
+        interventions(tally, redrawn, judges)
         eye = EfficientNetLite1(MEASURED_AT).to(model.device)
-        single_edits(tally, model, eye, s, x_rec, logits_rec, shift, batch_size, seed)
-        tell_apart(tally, model, eye, s, x_rec, logits_rec.argmax(1), shift, seed)
+        single_edits(tally, redrawn, eye)
+        tell_apart(tally, redrawn, eye)
     about = {"shift": shift, "seed": seed, "revision": revision_of(model), "class_names": model.class_names}
     return tally.numbers | about | {"intervals": tally.intervals}
 
 
-def single_edits(
-    tally: Tally,
-    model: StylEx,
-    eye: EfficientNetLite1,
-    s: Tensor,
-    x_rec: Tensor,
-    logits_rec: Tensor,
-    shift: float,
-    batch_size: int,
-    seed: int,
-) -> None:
+def single_edits(tally: Tally, of: Redrawn, eye: EfficientNetLite1) -> None:
     """See `train.measure.edited`; medians of the shifts and the distances, means of the rest."""
-    found = edited(model, eye, s, x_rec, logits_rec, shift, batch_size, seed)
+    found = edited(of, eye)
     if "flip_shift" in found:
         flips = found.pop("flip_shift")
         if middle(flips, "median") < torch.inf:
@@ -144,18 +136,9 @@ def single_edits(
         tally.add(name, values)
 
 
-def tell_apart(
-    tally: Tally,
-    model: StylEx,
-    eye: EfficientNetLite1,
-    s: Tensor,
-    x_rec: Tensor,
-    labels: Tensor,
-    shift: float,
-    seed: int,
-) -> None:
+def tell_apart(tally: Tally, of: Redrawn, eye: EfficientNetLite1) -> None:
     """See `train.measure.two_afc`; what cannot be told apart is named, with the share that was answered right."""
-    attributes, questions = two_afc(model, eye, s, x_rec, labels, shift, seed)
+    attributes, questions = two_afc(of, eye)
     answers = questions.ask()
     if not len(answers.hits):
         return

@@ -14,6 +14,7 @@ from stylex.model import StylEx
 from stylex.networks.eye import EfficientNetLite1
 from stylex.stylespace import Direction, move_together
 from train.measure.interventions import searched_alike
+from train.measure.redrawn import Redrawn
 
 EDITED = 100  # pictures, each with one class that it is not
 LIST = 10  # attributes that are moved together, at most
@@ -22,16 +23,7 @@ Moves = Sequence[tuple[int, Direction]]
 
 
 @torch.no_grad()
-def edited(
-    model: StylEx,
-    eye: EfficientNetLite1,
-    s: Tensor,
-    x_rec: Tensor,
-    logits_rec: Tensor,
-    shift: float,
-    batch_size: int,
-    seed: int,
-) -> dict[str, Tensor]:
+def edited(of: Redrawn, eye: EfficientNetLite1) -> dict[str, Tensor]:
     """Of at most `EDITED` pictures, each with one other class: [n] for each name.
 
     flip_shift: the least shift at which the first `LIST` attributes together make it the decision, infinite where they
@@ -39,25 +31,21 @@ def edited(
     `metrics.cout`; identity_distance, how far the edit is from its picture in EfficientNet-Lite1 features;
     identity_nearest_other, how far from the nearest other of these pictures; identity_kept, whether its own is nearer.
     Nothing if no picture has an attribute towards its class.
-
-    Args:
-        s: [N, S]; x_rec, logits_rec: of its pictures [N, 3, R, R] and [N, K].
     """
-    assert model.stats is not None
-    labels, classes = logits_rec.argmax(1), len(model.class_names)
-    rows = torch.randperm(len(s), generator=torch.Generator().manual_seed(seed))[:EDITED]
+    model, labels, classes = of.model, of.labels, len(of.model.class_names)
+    rows = of.shuffled()[:EDITED]
     aims = torch.full_like(labels, -1)
     aims[rows] = (labels[rows] + 1 + torch.arange(len(rows)) % (classes - 1)) % classes  # every other class in turn
     found: dict[str, list[Tensor]] = {"flip_shift": [], "cout": []}
     asked, edits = [], []
     for target in tqdm(range(classes), desc="edits"):
-        for listed, part in searched_alike(model, labels, target, batch_size):
+        for listed, part in searched_alike(model, labels, target, of.batch_size):
             mine, moves = part[aims[part] == target], listed[:LIST]
             if not len(mine) or not moves:
                 continue
-            here, before = s[mine].to(model.device), x_rec[mine].to(model.device)
-            after = model.synthesize(fewest(model, here, moves, target, shift))
-            found["flip_shift"].append(flip_shift(model, here, moves, target, shift))
+            here, before = of.at(mine)
+            after = model.synthesize(fewest(model, here, moves, target, of.shift))
+            found["flip_shift"].append(flip_shift(model, here, moves, target, of.shift))
             goal = torch.full((len(mine),), target, device=model.device)
             found["cout"].append(metrics.cout(model.classify, before, after, labels[mine].to(model.device), goal).cpu())
             asked.append(mine)
@@ -65,7 +53,7 @@ def edited(
     if not asked:
         return {}
     own = torch.cat(asked)
-    apart = distances(eye, torch.cat(edits), x_rec[own], batch_size, model.device)  # [n, n]
+    apart = distances(eye, torch.cat(edits), of.x_rec[own], of.batch_size, model.device)  # [n, n]
     distance = apart.diagonal().clone()
     numbers = {name: torch.cat(values) for name, values in found.items()} | {"identity_distance": distance}
     if len(own) > 1:

@@ -15,6 +15,7 @@ from stylex.attfind.effects import towards
 from stylex.model import StylEx
 from stylex.stylespace import Direction, move, move_together
 from train.measure.judges import Judge
+from train.measure.redrawn import Redrawn
 from train.measure.tally import Tally, middle
 
 SUFFICIENCY_STEPS = 20
@@ -47,17 +48,7 @@ class Flips:
         return torch.where(table.any(dim=0), first, torch.inf)
 
 
-def interventions(
-    tally: Tally,
-    model: StylEx,
-    judges: Sequence[Judge],
-    s: Tensor,
-    x_rec: Tensor,
-    logits_rec: Tensor,
-    shift: float,
-    batch_size: int,
-    seed: int,
-) -> None:
+def interventions(tally: Tally, of: Redrawn, judges: Sequence[Judge]) -> None:
     """Sufficiency, visibility and diversity of the class-level attributes, into a tally.
 
     sufficiency[k]: share of pairs (picture, target it is not) in which the first k attributes towards the target, moved
@@ -68,20 +59,19 @@ def interventions(
     which a person sees the change. diversity: how differently the top 5 change a picture, 1 minus the mean cosine
     between two of their change maps. Nothing if there is no pair.
     """
-    assert model.stats is not None
-    labels, own = logits_rec.argmax(1), Flips()
+    model, labels, own = of.model, of.labels, Flips()
     seen: list[tuple[Tensor, Tensor]] = []
     differ: list[tuple[Tensor, Tensor]] = []
-    asked = {judge.name: some(len(s), judge.pairs, len(model.class_names), seed) for judge in judges}
+    asked = {judge.name: some(len(of), judge.pairs, len(model.class_names), of.seed) for judge in judges}
     others = {judge.name: Flips() for judge in judges}
     by_target: dict[str, tuple[Tensor, Tensor]] = {}
     for target, name in enumerate(tqdm(model.class_names, desc="sufficiency")):
         pairs = 0
-        for moves, part in searched_alike(model, labels, target, batch_size):
+        for moves, part in searched_alike(model, labels, target, of.batch_size):
             pairs += len(part)
-            here, before = s[part].to(model.device), x_rec[part].to(model.device)
+            here, before = of.at(part)
             open_to = {j.name: unconvinced(j, before, target, asked[j.name][part]) for j in judges}
-            alone = [model.synthesize(move(here, i, d, model.stats, shift)) for i, d in moves[:VISIBILITY_ATTRIBUTES]]
+            alone = [model.synthesize(move(here, i, d, of.stats, of.shift)) for i, d in moves[:VISIBILITY_ATTRIBUTES]]
             seen += [(metrics.visible(before, x).cpu(), part) for x in alone]
             if len(alone) > 1:
                 differ.append((metrics.diversity(before, torch.stack(alone)).cpu(), part))
@@ -93,7 +83,7 @@ def interventions(
                     for flips in (own, *others.values()):
                         flips.hits[k] += flips.hits[k - 1][-1:]
                     continue
-                edited = model.synthesize(move_together(here, moves[:k], model.stats, shift))
+                edited = model.synthesize(move_together(here, moves[:k], of.stats, of.shift))
                 own.hits[k].append((model.logits(edited).argmax(1) == target).cpu())
                 for judge in judges:
                     others[judge.name].hits[k].append(says(judge, edited[open_to[judge.name]], target))

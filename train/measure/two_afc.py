@@ -16,9 +16,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylex.attfind.effects import REST, Attribute
-from stylex.model import StylEx
 from stylex.networks.eye import EfficientNetLite1
 from stylex.stylespace import move
+from train.measure.redrawn import Redrawn
 
 QUESTIONS = 500
 PICTURES = 8  # edited with each attribute
@@ -88,22 +88,17 @@ class Questions:
 
 
 @torch.no_grad()
-def two_afc(
-    model: StylEx, eye: EfficientNetLite1, s: Tensor, x_rec: Tensor, labels: Tensor, shift: float, seed: int
-) -> tuple[list[Attribute], Questions]:
+def two_afc(of: Redrawn, eye: EfficientNetLite1) -> tuple[list[Attribute], Questions]:
     """The first `TOP` attributes of each list, and questions about them.
 
     Rivals are those of the same list: the same classes, another attribute.
-
-    Args:
-        s: [N, S] of pictures; x_rec: drawn from it; labels: [N] their classes.
     """
-    assert model.stats is not None
+    model, labels = of.model, of.labels
     lists: dict[tuple[str, str], list[Attribute]] = defaultdict(list)
     for a in model.attributes:
         lists[a.source, a.target].append(a)
     attributes = [a for found in lists.values() for a in found[:TOP]]
-    order = torch.randperm(len(s), generator=torch.Generator().manual_seed(seed))
+    order = of.shuffled()
     seen: dict[int, Tensor] = {}  # by the number of the picture
     changes = []
     for a in tqdm(attributes, desc="2AFC"):
@@ -111,14 +106,15 @@ def two_afc(
         mine = labels != target if a.source == REST else labels == model.class_names.index(a.source)
         rows = order[mine[order]][:PICTURES]
         if new := [i for i in rows.tolist() if i not in seen]:
-            seen |= dict(zip(new, eye.embed(x_rec[new].to(model.device)).cpu(), strict=True))
+            seen |= dict(zip(new, eye.embed(of.x_rec[new].to(model.device)).cpu(), strict=True))
         if not len(rows):
             changes.append(torch.zeros(0, 1))
             continue
-        after = eye.embed(model.synthesize(move(s[rows].to(model.device), a.index, a.direction, model.stats, shift)))
+        here = of.s[rows].to(model.device)
+        after = eye.embed(model.synthesize(move(here, a.index, a.direction, of.stats, of.shift)))
         changes.append(after.cpu() - torch.stack([seen[i] for i in rows.tolist()]))
     rivals = [[j for j, b in enumerate(attributes) if (b.source, b.target) == (a.source, a.target)] for a in attributes]
-    return attributes, Questions(changes, rivals, seed)
+    return attributes, Questions(changes, rivals, of.seed)
 
 
 def called(a: Attribute) -> str:
