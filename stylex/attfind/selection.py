@@ -9,7 +9,7 @@ which cannot be moved together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypedDict, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -35,6 +35,14 @@ class Effects(Protocol):
 
 
 Table = Tensor | Effects
+
+
+class How(TypedDict, total=False):
+    """What `select` takes by name, and those that look for its pictures pass on."""
+
+    rule: Rule
+    rows: Tensor | None
+    accept: Accept | None
 
 
 def effects_on(table: Table, target: int, rows: Tensor | None = None) -> Iterator[Tensor]:
@@ -135,18 +143,15 @@ def select_one_vs_rest(
     target: int,
     count: int,
     explained: float = EXPLAINED,
-    *,
-    rule: Rule = "accumulated",
-    rows: Tensor | None = None,
-    accept: Accept | None = None,
+    **how: Unpack[How],
 ) -> list[Move]:
     """Moves towards `target`, searched on the pictures of all other classes.
 
     Args:
         labels: [N] the class of each *reconstruction*.
+        how: rule, rows and accept, see `select`.
     """
-    others = labels != target if rows is None else (labels != target) & rows
-    return select(table, target, count, explained, rule=rule, rows=others, accept=accept) if others.any() else []
+    return _select_of(labels != target, table, target, count, explained, **how)
 
 
 def select_one_vs_one(
@@ -156,14 +161,19 @@ def select_one_vs_one(
     target: int,
     count: int,
     explained: float = EXPLAINED,
-    *,
-    rule: Rule = "accumulated",
-    rows: Tensor | None = None,
-    accept: Accept | None = None,
+    **how: Unpack[How],
 ) -> list[Move]:
     """Moves towards `target`, searched on the pictures of one other class (the notebook's class_index_from)."""
-    mine = labels == source if rows is None else (labels == source) & rows
-    return select(table, target, count, explained, rule=rule, rows=mine, accept=accept) if mine.any() else []
+    return _select_of(labels == source, table, target, count, explained, **how)
+
+
+def _select_of(
+    pictures: Tensor, table: Table, target: int, count: int, explained: float, **how: Unpack[How]
+) -> list[Move]:
+    """`select` on those of its rows that are among `pictures` [N] bool."""
+    rows = how.get("rows")
+    how["rows"] = asked = pictures if rows is None else pictures & rows
+    return select(table, target, count, explained, **how) if asked.any() else []
 
 
 def select_two_class(
@@ -171,10 +181,7 @@ def select_two_class(
     labels: Tensor,
     count: int,
     explained: float = EXPLAINED,
-    *,
-    rule: Rule = "accumulated",
-    rows: Tensor | None = None,
-    accept: Accept | None = None,
+    **how: Unpack[How],
 ) -> list[Move]:
     """One list for both ways of a two-class problem (notebook, cell 12).
 
@@ -185,10 +192,7 @@ def select_two_class(
     Returns:
         (position, direction towards class 0); towards class 1 each goes the other way.
     """
-    towards = [
-        select_one_vs_rest(table, labels, target, count, explained, rule=rule, rows=rows, accept=accept)
-        for target in (0, 1)
-    ]
+    towards = [select_one_vs_rest(table, labels, target, count, explained, **how) for target in (0, 1)]
     taken = {i for i, _ in towards[0]}
     union = towards[0] + [(i, d.opposite) for i, d in towards[1] if i not in taken]
     if not union:
@@ -196,7 +200,7 @@ def select_two_class(
     flat = torch.tensor([[d, i] for i, d in union])
     means = []
     for target, direction in ((0, flat[:, 0]), (1, 1 - flat[:, 0])):
-        parts = [part[:, direction, flat[:, 1]].double() for part in effects_on(table, target, rows)]
+        parts = [part[:, direction, flat[:, 1]].double() for part in effects_on(table, target, how.get("rows"))]
         means.append(torch.cat(parts).mean(dim=0))
     score = (means[0] + means[1]).tolist()
     order = sorted((u for u in range(len(union)) if score[u] > 0), key=lambda u: -score[u])
