@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from .networks.generator import Generator, Mapping
 from .pictures.images import ImageSource, to_tensor
 from .storage.card import Facts, addressed, model_card
 from .storage.files import ModelError, write_text
-from .storage.hub import fetch, push
+from .storage.hub import Where, fetch, push
 from .stylespace import StyleSpace, StyleStats
 
 
@@ -277,38 +278,29 @@ class StylEx:
         cls,
         source: str | Path,
         *,
-        revision: str | None = None,
-        subfolder: str | None = None,
-        token: str | None = None,
-        cache_dir: str | Path | None = None,
         device: str | torch.device = "cpu",
-        local_files_only: bool = False,
         classifier: str | Network | None = None,
+        **where: Unpack[Where],
     ) -> StylEx:
         """Load a model from a folder or from the Hub.
 
         Args:
             source: a folder, or a repository such as "someone/stylex-leaves".
-            revision: branch, tag or commit of the repository; pin one where nothing may change under you.
-            subfolder: a folder inside of either; of a repository only that is downloaded.
-            token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left.
-            cache_dir: where downloads are kept, instead of the usual place.
-            local_files_only: ask no network; what was downloaded before is enough.
+            device: where its networks are put.
             classifier: the classifier of a model that could not be saved with it: the network, or the name of a program
                 that makes it, which is run, such as package.module:function. Other models bring theirs.
+            where: any of
+
+                - revision: branch, tag or commit of the repository; pin one where nothing may change under you.
+                - subfolder: a folder inside of either; of a repository only that is downloaded.
+                - token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left.
+                - cache_dir: where downloads are kept, instead of the usual place.
+                - local_files_only: ask no network; what was downloaded before is enough.
 
         Raises:
             ModelError: naming the file, the key and the way out.
         """
-        folder = fetch(
-            source,
-            revision=revision,
-            subfolder=subfolder,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return cls(**read_model(folder, classifier)).to(device)
+        return cls(**read_model(fetch(source, **where), classifier)).to(device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the folder that `from_pretrained` reads.

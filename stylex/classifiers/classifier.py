@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ from ..storage.files import (
     shapes_of,
     write_json,
 )
-from ..storage.hub import fetch
+from ..storage.hub import Where, fetch
 from ..storage.outputs import claim
 from .config import IMAGENET_MEAN, IMAGENET_STD, WRAPPED, ClassifierConfig, ClassifierError, Outputs, checked_crop
 from .foreign import own_copy
@@ -218,33 +218,17 @@ class Classifier(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        subfolder: str | None = None,
-        token: str | None = None,
-        cache_dir: str | Path | None = None,
-        device: str | torch.device = "cpu",
-        local_files_only: bool = False,
+        cls, source: str | Path, *, device: str | torch.device = "cpu", **where: Unpack[Where]
     ) -> Classifier:
         """Load a classifier alone: `Classifier.from_pretrained("me/stylex-leaves", subfolder="classifier")`.
 
         Args:
-            source, revision, subfolder, token, cache_dir, local_files_only: see `StylEx.from_pretrained`.
+            source, where: see `StylEx.from_pretrained`.
 
         Raises:
             ModelError: naming the file, the key and the way out.
         """
-        folder = fetch(
-            source,
-            revision=revision,
-            subfolder=subfolder,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        return load_classifier(folder).to(device)
+        return load_classifier(fetch(source, **where)).to(device)
 
     def config_dict(self) -> dict[str, Any]:
         """What config.json holds."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 import torch
 from torch import nn
 
 from ..gradients import differentiable
 from ..storage.files import ModelError, load_weights, read_json, save_weights, write_json
-from ..storage.hub import fetch
+from ..storage.hub import Where, fetch
 from ..storage.outputs import claim
 from .config import ConfigError, ModelConfig
 
@@ -24,33 +24,16 @@ class Component(nn.Module):
 
     @classmethod
     @differentiable()
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        subfolder: str | None = None,
-        token: str | None = None,
-        cache_dir: str | Path | None = None,
-        device: str | torch.device = "cpu",
-        local_files_only: bool = False,
-    ) -> Self:
+    def from_pretrained(cls, source: str | Path, *, device: str | torch.device = "cpu", **where: Unpack[Where]) -> Self:
         """Load a network alone, in eval mode: `Generator.from_pretrained("me/stylex-leaves", subfolder="generator")`.
 
         Args:
-            source, revision, subfolder, token, cache_dir, local_files_only: see `StylEx.from_pretrained`.
+            source, where: see `StylEx.from_pretrained`.
 
         Raises:
             ModelError: naming the file, the key and the way out.
         """
-        folder = fetch(
-            source,
-            revision=revision,
-            subfolder=subfolder,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
+        folder = fetch(source, **where)
         path = folder / "config.json"
         values = read_json(path)
         name = values.pop("class", None)

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from .files import MAX_TEXT_BYTES, ModelError, is_sealed, read_text
 from .outputs import MANIFEST
@@ -67,6 +67,16 @@ def pin(repo_id: str, *, token: str | None = None) -> str:
 
 
 # Down.
+
+
+class Where(TypedDict, total=False):
+    """What `fetch` takes by name, and every `from_pretrained` passes on."""
+
+    revision: str | None
+    subfolder: str | None
+    token: str | None
+    cache_dir: str | Path | None
+    local_files_only: bool
 
 
 def fetch(
