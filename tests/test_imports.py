@@ -3,7 +3,7 @@
 app.py --> front --> stylex <-- train        stylex never imports gradio, accelerate, train, front or app
 model --> explain, folder --> attfind, methods --> pictures --> networks --> classifiers --> storage
 attfind and methods take callables, s -> logits, so they never import a model; losses, metrics, stylespace are leaves
-what one starts of train --> search --> engine --> options --> data
+what one starts of train --> classifying, search, measure --> engine --> options --> data
 
 Every import counts: those inside functions, and those for the type checker alone.
 """
@@ -39,10 +39,10 @@ FLOORS = (
     {"storage"},
     {"gradients", "losses", "metrics", "probe", "stylespace", "terminal", "version"},
 )
-# The same of train; what lies on top of it is started.
+# The same of train; what lies on top of it is started, each file of it.
 TRAIN_FLOORS = (
     {"__init__", *(path.stem for path in TRAIN if path.parent == ROOT / "train")},
-    {"search", "measure"},
+    {"search", "measure", "classifying"},
     {"engine"},
     {"options"},
     {"data"},
@@ -168,6 +168,11 @@ def test_no_files_import_each_other_in_a_circle(paths):
 @pytest.mark.parametrize("paths", [STYLEX, TRAIN], ids=["stylex", "train"])
 def test_no_rooms_import_each_other_in_a_circle(paths):
     assert not list(circles(room_graph(paths)))
+
+
+def test_what_lies_on_top_of_train_can_be_started():
+    for path in (p for p in TRAIN if p.parent == ROOT / "train" and p.stem != "__init__"):
+        assert 'if __name__ == "__main__":' in path.read_text(encoding="utf-8"), path.name
 
 
 def test_circles_are_found():

@@ -42,16 +42,19 @@ from stylex.storage.files import write_json, write_text
 from stylex.storage.outputs import claim, filling
 from stylex.stylespace import Direction, StyleStats, move
 from stylex.versus import Versus, versus
+from train.classifying.certainty import logits_of
+from train.classifying.descent import Descent
+from train.classifying.unlearn import retrain
+from train.classifying.views import Views
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.engine.device import device
 from train.measure.dependence import Dependence, dependence, fall
 from train.options.choices import Flips
 from train.options.command import check_numbers, parse
-from train.train_classifier import Options as Views
-from train.train_classifier import logits_of
-from train.unlearn import retrain
 
 FILES = ("config.json", "model.safetensors", "page.html", "repair.json")
+# Options that repair.json keeps.
+SETTINGS = ("share", "epochs", "batch_size", "learning_rate", "strength", "copies", "seed")
 # Held-out pictures on which dependence is measured, and those that the page shows of each marked attribute.
 MEASURED, SHOWN = 64, 3
 # Moves of which the page says who took the place of what is gone.
@@ -90,8 +93,8 @@ class Options:
     epochs: int = 6
     batch_size: int = 64
     learning_rate: float = 1e-3
-    flips: Flips = "horizontal"
-    adversarial: float = 4.0
+    flips: Flips = Views.flips
+    adversarial: float = Descent.adversarial
     test: str | None = None
     groups: str | None = None
     seed: int = 0
@@ -105,9 +108,8 @@ class Options:
         check_numbers(self, rate, lambda value: 0 < value < math.inf, "use a number above 0", MethodError)
         check_numbers(self, ("adversarial",), lambda value: 0 <= value < math.inf, "use 0 or more", MethodError)
 
-    def views(self) -> Views:
-        """How pictures are moved and recoloured on the way."""
-        return Views(self.data, self.output, flips=self.flips, adversarial=self.adversarial, seed=self.seed)
+    def descent(self) -> Descent:
+        return Descent(self.epochs, self.batch_size, self.learning_rate, adversarial=self.adversarial)
 
 
 def marked(model: StylEx, more: Sequence[int] | None = None) -> dict[int, list[Attribute]]:
@@ -231,8 +233,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
 
     s = styles_of(model, train.x)
     changed = changed_copies(model, train.x, s, list(chosen), stats, o)
-    settings = {"share": o.share, "epochs": o.epochs, "batch_size": o.batch_size, "learning_rate": o.learning_rate}
-    new = retrain(old, train.x, train.labels, changed, (val.x, val.labels), o.views(), **settings)  # type: ignore[arg-type]
+    views, held_out = Views(flips=o.flips), (val.x, val.labels)
+    new = retrain(old, train.x, train.labels, changed, held_out, views, o.descent(), share=o.share, seed=o.seed)
 
     asked = torch.randperm(len(val), generator=torch.Generator().manual_seed(o.seed))[:MEASURED]
     s_val = styles_of(model, val.x[asked])
@@ -267,7 +269,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         "after": after,
         "dependence_fell_by": round(fall(was, now), 4),
         "took_their_place": [row.to_dict() for row in replaced],
-        "settings": {**settings, "strength": o.strength, "copies": o.copies, "seed": o.seed},
+        "settings": {name: getattr(o, name) for name in SETTINGS},
         "minutes": round((time.perf_counter() - start) / 60, 1),
     }
     sheets = [sheet(model, new, s_val, index, d, stats) for index, d in zip(list(chosen)[:6], was, strict=False)]

@@ -29,10 +29,12 @@ from stylex.classifiers.lite import MEAN, STD, LiteClassifier, load_wheel
 from stylex.probe import fit_linear
 from stylex.storage.files import ModelError
 from stylex.storage.outputs import claim, put_json
+from train.classifying.certainty import device_of, fit_temperature, logits_of
+from train.classifying.descent import Descent, attack, descend
+from train.classifying.views import Views, augment
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError
 from train.data.sources import TABLE, find_pictures
-from train.engine.augment import flip, jitter, zoom
 from train.engine.device import device
 from train.options.choices import Flips
 from train.options.command import parse
@@ -51,7 +53,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     judged_by: Backbone
-    gradient_norm: float = 5.0  # at most
+    gradient_norm: float = Descent.gradient_norm
 
 
 # Nobody is judged by their own kind: neither the same layers nor the same start.
@@ -64,7 +66,7 @@ RECIPES: dict[Backbone, Recipe] = {
 LITE_READS = 128
 # Blocks that stay as ImageNet made them, down to an eighth of the picture: edges and textures are the same everywhere.
 LITE_FROZEN = 5
-VIEWS = 3  # of each picture, where only a linear layer is fitted
+TIMES = 3  # each picture is seen, where only a linear layer is fitted
 RESNET_READS = 96  # at most: what begins from scratch sees every picture often
 
 
@@ -112,17 +114,17 @@ class Options:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    weight_decay: float = 0.02
-    flips: Flips = "horizontal"
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.05
-    zoom: float = 0.2
-    turn: float = 15.0
-    translate: float = 0.1
-    noise: float = 4.0
-    adversarial: float = 4.0
+    weight_decay: float = Descent.weight_decay
+    flips: Flips = Views.flips
+    brightness: float = Views.brightness
+    contrast: float = Views.contrast
+    saturation: float = Views.saturation
+    hue: float = Views.hue
+    zoom: float = Views.zoom
+    turn: float = Views.turn
+    translate: float = Views.translate
+    noise: float = Views.noise
+    adversarial: float = Descent.adversarial
     judge: bool = True
     seed: int = 0
 
@@ -135,6 +137,15 @@ class Options:
         """The backbone's, and what these options say instead."""
         said = {n: getattr(self, n) for n in ("epochs", "batch_size", "learning_rate")}
         return dataclasses.replace(RECIPES[self.backbone], **{n: v for n, v in said.items() if v is not None})
+
+    def descent(self) -> Descent:
+        r = self.recipe()
+        return Descent(
+            r.epochs, r.batch_size, r.learning_rate, self.weight_decay, r.gradient_norm, adversarial=self.adversarial
+        )
+
+    def views(self) -> Views:
+        return Views(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Views)})
 
     def of_judge(self) -> Options:
         """How the judge is trained: by its own family's recipe, from other random numbers, through other noise."""
@@ -149,47 +160,6 @@ class Options:
             noise=2 * self.noise,
             seed=self.seed + 1,
         )
-
-
-def augment(x: Tensor, o: Options) -> Tensor:
-    x = zoom(flip(x, o.flips), o.zoom, o.turn, o.translate)
-    x = jitter(x, o.brightness, o.contrast, o.saturation, o.hue)
-    grain = torch.rand(x.shape[0], 1, 1, 1, device=x.device) * (o.noise / 127.5)
-    return (x + torch.randn_like(x) * grain).clamp(-1, 1)
-
-
-def attack(classifier: Classifier, x: Tensor, y: Tensor, levels: float) -> Tensor:
-    """One step against the classifier from a random start inside the ball of `levels` of 255."""
-    radius = levels / 127.5
-    step = (torch.rand_like(x) * 2 - 1) * radius
-    step.requires_grad_()
-    (gradient,) = torch.autograd.grad(F.cross_entropy(classifier(x + step), y), step)
-    step = (step.detach() + 1.25 * radius * gradient.sign()).clamp(-radius, radius)
-    return (x + step).clamp(-1, 1)
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature with the least cross-entropy on held-out logits [N, K] (Guo et al. 2017), found on a fine grid.
-
-    Nobody can be surer than N pictures allow: the probability to reach is not 1 but (N + 1) / (N + K), Laplace's rule
-    of succession. Without it a classifier that makes no mistake would become infinitely sure, and no picture could be
-    drawn that changes its mind. One that has learnt its labels by heart and knows nothing of other pictures ends near
-    an even guess, whatever it shouts.
-    """
-    n, classes = logits.shape
-    grid = torch.logspace(-1, 2, 601)
-    losses = torch.stack([F.cross_entropy(logits / t, labels, label_smoothing=classes / (n + classes)) for t in grid])
-    return float(grid[losses.argmin()])
-
-
-def logits_of(classifier: Classifier, x: Tensor, batch_size: int = 256) -> Tensor:
-    place = device_of(classifier)
-    with torch.no_grad():
-        return torch.cat([classifier(to_float(part).to(place)).cpu() for part in x.split(batch_size)])
-
-
-def device_of(classifier: Classifier) -> torch.device:
-    return next(classifier.parameters()).device
 
 
 def untrained(o: Options, class_names: list[str]) -> Classifier:
@@ -222,7 +192,7 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
     if isinstance(classifier.network, LiteClassifier) and not o.tune:
         fit_head(o, name, classifier, train)
     else:
-        descend(o, name, classifier, train, val)
+        fit_network(o, name, classifier, train, val)
     temperature = fit_temperature(logits_of(classifier, val.x), val.labels)
     assert isinstance(classifier.network, nn.Module)
     return Classifier(classifier.network, dataclasses.replace(classifier.config, temperature=temperature)).to(device())
@@ -231,50 +201,34 @@ def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:
 @torch.no_grad()
 def fit_head(o: Options, name: str, classifier: Classifier, train: Pictures) -> None:
     """Fit the linear layer to what the trunk sees in several views of each picture."""
-    network, place = classifier.network, device_of(classifier)
+    network, place, views = classifier.network, device_of(classifier), o.views()
     assert isinstance(network, LiteClassifier)
     assert train.labels is not None
     head = network.head
     network.add_module("head", nn.Identity())
-    parts = [part for _ in range(VIEWS) for part in train.x.split(o.recipe().batch_size)]
-    seen = [classifier.outputs_of(augment(to_float(part).to(place), o)) for part in tqdm(parts, desc=name)]
-    network.head, labels = head, train.labels.repeat(VIEWS).to(place)
+    parts = [part for _ in range(TIMES) for part in train.x.split(o.recipe().batch_size)]
+    seen = [classifier.outputs_of(augment(to_float(part).to(place), views)) for part in tqdm(parts, desc=name)]
+    network.head, labels = head, train.labels.repeat(TIMES).to(place)
     weight, bias = fit_linear(torch.cat(seen), labels, len(train.class_names))
     network.head.weight.copy_(weight)
     network.head.bias.copy_(bias)
 
 
-def descend(o: Options, name: str, classifier: Classifier, train: Pictures, val: Pictures) -> None:
-    """Epochs of gradient descent, half of each batch moved by an attack."""
+def fit_network(o: Options, name: str, classifier: Classifier, train: Pictures, val: Pictures) -> None:
+    """Epochs of gradient descent on all that is to be trained."""
     assert train.labels is not None
     assert val.labels is not None
-    r, network, place = o.recipe(), classifier.network, device_of(classifier)
-    assert isinstance(network, nn.Module)
-    tuned = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(tuned, lr=r.learning_rate, weight_decay=o.weight_decay)
-    steps = r.epochs * max(1, len(train) // r.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, r.learning_rate, total_steps=max(steps, 2))
-    bar = tqdm(range(r.epochs), desc=name)
-    for _ in bar:
-        for index in torch.randperm(len(train)).split(r.batch_size):
-            if len(index) < r.batch_size and len(train) >= r.batch_size:
-                continue
-            x, y = to_float(train.x[index]).to(place), train.labels[index].to(place)
-            x = augment(x, o).contiguous(memory_format=torch.channels_last)
-            if o.adversarial:
-                half = len(x) // 2
-                network.eval()
-                x = torch.cat([attack(classifier, x[:half], y[:half], o.adversarial), x[half:]])
-            network.train()
-            loss = F.cross_entropy(classifier(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(tuned, r.gradient_norm)
-            optimizer.step()
-            schedule.step()
-        network.eval()
+    x, labels, place, views = train.x, train.labels, device_of(classifier), o.views()
+
+    def shown(index: Tensor) -> tuple[Tensor, Tensor]:
+        pictures = augment(to_float(x[index]).to(place), views)
+        return pictures.contiguous(memory_format=torch.channels_last), labels[index].to(place)
+
+    how = o.descent()
+    bar = tqdm(descend(classifier, len(train), shown, how), desc=name, total=how.epochs)
+    for loss in bar:
         accuracy = (logits_of(classifier, val.x).argmax(1) == val.labels).float().mean().item()
-        bar.set_postfix(loss=f"{loss.item():.3f}", val_accuracy=f"{accuracy:.3f}")
+        bar.set_postfix(loss=f"{loss:.3f}", val_accuracy=f"{accuracy:.3f}")
 
 
 def report(classifier: Classifier, val: Pictures, seconds: float) -> dict[str, float | int]:

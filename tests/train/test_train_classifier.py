@@ -10,22 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylex.classifiers.classifier import ClassifierError, load_classifier, save_classifier, wrap
+from stylex.classifiers.classifier import ClassifierError, load_classifier, save_classifier
+from train.classifying.certainty import fit_temperature, logits_of
 from train.data.pictures import Pictures, load_pictures, to_float
 from train.data.records import DataError
-from train.train_classifier import (
-    LITE_FROZEN,
-    RECIPES,
-    Options,
-    attack,
-    augment,
-    fit,
-    fit_temperature,
-    logits_of,
-    main,
-    report,
-    untrained,
-)
+from train.train_classifier import LITE_FROZEN, RECIPES, Options, fit, main, report, untrained
 
 TINY: dict[str, Any] = {
     "resolution": 16,
@@ -163,57 +152,6 @@ def test_fewer_pictures_than_a_batch_are_enough(pictures, parts, tmp_path, adver
     o = options(pictures, tmp_path, batch_size=1000, epochs=4, adversarial=adversarial)
     classifier = fit(o, "classifier", *parts)
     assert all(torch.isfinite(p).all() for p in classifier.parameters())
-
-
-def test_a_known_temperature_is_recovered():
-    generator = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(20_000, 3, generator=generator)
-    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator).flatten()
-    for temperature in (0.5, 1.0, 3.0):
-        assert fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.05)
-
-
-def test_a_classifier_that_makes_no_mistake_is_as_sure_as_so_many_pictures_allow():
-    labels = torch.arange(98) % 2
-    sure = 40.0 * F.one_hot(labels, 2).float()
-    probs = (sure / fit_temperature(sure, labels)).softmax(dim=1)
-    torch.testing.assert_close(probs.amax(dim=1), torch.full((98,), 0.99), atol=1e-3, rtol=0)
-
-
-def test_a_classifier_that_knows_nothing_says_so_however_loud_it_is():
-    generator = torch.Generator().manual_seed(0)
-    logits, labels = 20 * torch.randn(400, 2, generator=generator), torch.randint(2, (400,), generator=generator)
-    probs = (logits / fit_temperature(logits, labels)).softmax(dim=1)
-    assert probs.amax(dim=1).median() < 0.6
-
-
-def test_a_perfect_classifier_still_gets_a_finite_temperature():
-    logits = torch.tensor([[50.0, 0.0], [0.0, 50.0]])
-    assert 0 < fit_temperature(logits, torch.tensor([0, 1])) < 100
-
-
-def test_the_attack_stays_in_its_ball_and_goes_the_way_that_hurts():
-    weight = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    linear = wrap(lambda x: (x[:, None] * weight).sum(dim=(2, 3, 4)), ["a", "b"], 8, mean=(0.5,) * 3, std=(0.5,) * 3)
-    x, y = torch.rand(6, 3, 8, 8) * 0.5, torch.tensor([0, 1, 0, 1, 0, 1])
-    moved = attack(linear, x, y, levels=4.0)
-    change = (moved - x) * 127.5
-    assert change.abs().max() <= 4 + 1e-3
-    hurts = (weight[1 - y] - weight[y]).sign()
-    assert (change.sign() == hurts).all()
-    assert F.cross_entropy(linear(moved), y) > F.cross_entropy(linear(x), y)
-    white = attack(linear, torch.ones(2, 3, 8, 8), y[:2], levels=8.0)
-    assert white.max() <= 1
-
-
-def test_augmentation_keeps_shape_and_range_and_can_be_switched_off(pictures, tmp_path):
-    x = to_float(load_pictures(pictures, 16).x[:8])
-    changed = augment(x, options(pictures, tmp_path))
-    assert changed.shape == x.shape
-    assert changed.abs().max() <= 1
-    assert not torch.allclose(changed, x)
-    off = dict.fromkeys(("brightness", "contrast", "saturation", "hue", "zoom", "turn", "translate", "noise"), 0.0)
-    torch.testing.assert_close(augment(x, options(pictures, tmp_path, flips="none", **off)), x, rtol=1e-3, atol=1e-3)
 
 
 def test_a_report_takes_seconds_to_minutes(trained, parts):

@@ -1,0 +1,61 @@
+"""A classifier is trained on, so that it no longer decides by what should be no reason.
+
+Each picture is also shown with that thing as it might as well be, under its own label: then it tells nothing any more.
+This knows nothing of generators; it sees pictures, what they look like changed, and labels.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stylex.classifiers.classifier import Classifier
+from train.classifying.certainty import fit_temperature, logits_of
+from train.classifying.descent import Descent, descend
+from train.classifying.views import Views, augment
+from train.data.pictures import to_float
+
+
+def retrain(
+    classifier: Classifier,
+    x: Tensor,
+    labels: Tensor,
+    changed: Tensor,
+    held_out: tuple[Tensor, Tensor],
+    views: Views,
+    how: Descent,
+    *,
+    share: float,
+    seed: int = 0,
+) -> Classifier:
+    """A copy of the classifier that was trained on; the one that is given stays as it is.
+
+    Args:
+        x: [N, 3, R, R] uint8, the training pictures, and their labels [N].
+        changed: [C, N, 3, R, R] uint8, C changed copies of each.
+        held_out: pictures and labels by which the copy's temperature is fitted.
+        views: how pictures are moved and recoloured on the way, as in the training of a classifier.
+        share: of each batch that is changed pictures.
+    """
+    torch.manual_seed(seed)
+    place = classifier.mean.device
+    trained = Classifier(copy.deepcopy(classifier.network), dataclasses.replace(classifier.config, temperature=1.0))
+    network = trained.to(place).network
+    assert isinstance(network, nn.Module)
+    network.requires_grad_(True)
+
+    def shown(rows: Tensor) -> tuple[Tensor, Tensor]:
+        other = torch.rand(len(rows)) < share
+        which = torch.randint(len(changed), (len(rows),))
+        pictures = torch.where(other[:, None, None, None], changed[which, rows], x[rows])
+        return augment(to_float(pictures).to(place), views), labels[rows].to(place)
+
+    for _ in tqdm(descend(trained, len(x), shown, how), desc="repair", total=how.epochs):
+        pass
+    network.requires_grad_(False)
+    temperature = fit_temperature(logits_of(trained, held_out[0]), held_out[1])
+    return Classifier(network, dataclasses.replace(trained.config, temperature=temperature)).to(place)
