@@ -20,7 +20,7 @@ from .explanation import AttributeEdit, Explanation, Method, ShownEdit, Strategy
 from .gradients import differentiable
 from .methods.records import NO_GRADIENT, MethodError
 from .networks.config import ModelConfig
-from .networks.generator import Generator
+from .networks.generator import Generator, Mapping
 from .pictures.images import ImageSource, to_pil, to_tensor
 from .pictures.names import propose_alone
 from .pictures.render import probability
@@ -44,9 +44,11 @@ class Explainable(Protocol):
     config: ModelConfig
     device: torch.device
     generator: Generator
+    mapping: Mapping | None
     classifier: Classifier
     stats: StyleStats | None
     attributes: list[Attribute]
+    samples: list[Path]
 
     @property
     def class_names(self) -> list[str]: ...

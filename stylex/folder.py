@@ -80,6 +80,7 @@ def read_model(folder: Path, classifier: str | Network | None = None) -> dict[st
         "attributes": read_attributes(folder / "attributes.json", space, parts["classifier"].class_names),
         "certificate": _read_certificate(folder / "attributes.json"),
         "domains": [read_domain(path, parts["generator"]) for path in sorted(folder.glob("domains/*.safetensors"))],
+        "samples": sorted(folder.glob("samples/*.png")),
         "card": read_text(card) if card.is_file() else None,
     }
 

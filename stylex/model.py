@@ -41,7 +41,8 @@ class StylEx:
     Mapping and discriminator are there to draw random pictures and to train on; `judge` is a second classifier that
     the metrics ask, and `stranger` a third with other eyes. An explanation needs none of them. `certificate` says how
     much of an exhaustive search the one for the attributes kept, if it was screened and that was measured. `domains`
-    are looks that the generator has been taken to.
+    are looks that the generator has been taken to. `samples` are pictures that lie beside the model it was read from;
+    methods that learn from many pictures take them where it draws no good random ones.
 
     x [N, 3, R, R] in [-1, 1] -> `encode` -> latent [N, D+T+K] -> `styles` -> s [N, S] -> `synthesize` -> x_rec, and
     `classify` for the probabilities of either picture. Nothing here changes a weight.
@@ -63,6 +64,7 @@ class StylEx:
         attributes: Iterable[Attribute] = (),
         certificate: Certificate | None = None,
         domains: Iterable[Domain] = (),
+        samples: Iterable[Path] = (),
         card: str | None = None,
     ) -> None:
         if len(classifier.class_names) != config.num_classes:
@@ -82,6 +84,7 @@ class StylEx:
         self.attributes = list(attributes)
         self.certificate = certificate
         self.domains = list(domains)
+        self.samples = list(samples)
         self.card = card
         self.device = torch.device("cpu")
         for module in self.modules():

@@ -25,7 +25,7 @@ from .explain import (
 from .explanation import Explanation, Method, MethodEdit, ShownEdit
 from .methods import maps
 from .methods.attribution import by_attributes, strongest
-from .methods.baselines import ganalyze, random_moves, rank_by_signal
+from .methods.baselines import EXEMPLARS, ganalyze, random_moves, rank_by_signal
 from .methods.counterfactual import Counterfactuals, counterfactual
 from .methods.eigenfind import affine_weight, eigen_directions, find_directions
 from .methods.perturbation import perturb
@@ -33,7 +33,7 @@ from .methods.records import Edit, Map, MethodError
 from .pictures.images import ImageSource, to_pil
 from .pictures.render import heat_map
 from .storage.files import ModelError
-from .stylespace import Direction, StyleStats, move_together
+from .stylespace import Direction, StyleStats, move_together, outside
 
 Space = Literal["styles", "few", "w"]
 # What a reader calls the search in each of them.
@@ -45,8 +45,11 @@ PROB = 0.9
 NAMED = 10
 # Pictures of a progression, at most.
 FRAMES = 8
-# Random pictures among which s2n looks for exemplars.
+# Pictures among which s2n looks for exemplars, and of which ganalyze learns, at most.
 DRAWN = 200
+# Random pictures with more of their coordinates than this outside of the training pictures' range are no pictures; and
+# so many of them tell.
+UNLIKE, ASKED = 0.2, 16
 
 T = TypeVar("T")
 MapOf = Literal["gradcam", "integrated_gradients", "occlusion", "perturbation", "change"]
@@ -65,14 +68,15 @@ def explain_by(
 
     "counterfactual" gives the one edit of `counterfactual_of`. "eigenfind" tries the first eigen-directions of the
     affine weights, both ways, and keeps those that raise the target one way only. "ganalyze" learns one direction from
-    random pictures, once per model and target. "s2n" ranks coordinates by how the random pictures that the classifier
-    is surest of differ from the others, and "random" takes coordinates by chance. `shift` is how far: 1 is the end of a
-    coordinate's range, or the whole of a direction.
+    many pictures, once per model and target. "s2n" ranks coordinates by how those of many pictures that the classifier
+    is surest of differ from the others, and "random" takes coordinates by chance. Many pictures are random ones, or, of
+    a model that draws no good ones, its samples. `shift` is how far: 1 is the end of a coordinate's range, or the whole
+    of a direction.
 
     Raises:
         ValueError: if there is no such method or class, top_k is below 1, or shift is negative or not finite.
-        ModelError: if the model has no style statistics yet, or no mapping network where random pictures are needed.
-        MethodError: if the method cannot answer this question.
+        ModelError: if the model has no style statistics yet.
+        MethodError: if the method cannot answer this question, or has no pictures to learn from.
     """
     if method not in get_args(Method):
         raise ValueError(f"method is {method!r}; use one of {', '.join(get_args(Method))}")
@@ -104,17 +108,21 @@ def coordinate_moves(
     """The moves of a baseline that ranks coordinates for a class.
 
     Args:
-        known: styles [N, S] of pictures to rank by, the same whenever it is asked; None for random ones, which are of
-            use only where the model draws good ones.
+        known: styles [N, S] of pictures to rank by, the same whenever it is asked; None for those that the model draws
+            or has.
     """
     stats, searched = stats_of(model), model.space.num_conv
     if method == "random":
         return random_moves(searched, count, stats, seed=target)
 
     def rank() -> list[tuple[int, Direction]]:
-        s = drawn(model, DRAWN, seed=target) if known is None else known
+        given = own_pictures(model) if known is None else known
+        s = drawn(model, DRAWN, seed=target) if given is None else given
         probs = torch.cat([model.logits_of(part) for part in s.split(at_once(model))]).softmax(dim=1)
-        return rank_by_signal(s, probs, target, stats, searched, searched)
+        exemplars = EXEMPLARS
+        if given is not known:  # of a few samples the surest need not be of the class at all
+            exemplars = min(exemplars, int((probs.argmax(dim=1) == target).sum()))
+        return rank_by_signal(s, probs, target, stats, searched, searched, exemplars)
 
     return remembered(model, ("s2n" if known is None else "s2n of known", target), rank)[:count]
 
@@ -126,12 +134,15 @@ def direction_edits(
     weight = affine_weight(model.styles, model.config.latent_dim, model.config.w_dim, model.device)
     if method == "ganalyze":
 
-        def draw(count: int, seed: int) -> Tensor:
-            if known is None:
-                return drawn(model, count, seed)
-            return known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))[:count]]
-
         def learn() -> Edit:
+            given = own_pictures(model) if known is None else known
+
+            def draw(count: int, seed: int) -> Tensor:
+                if given is None:
+                    return drawn(model, count, seed)
+                rows = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))
+                return given[rows.repeat(math.ceil(count / len(rows)))[:count]]
+
             return ganalyze(model.logits_with_gradient, draw, weight, target, seed=target)
 
         return [remembered(model, ("ganalyze" if known is None else "ganalyze of known", target), learn)]
@@ -156,6 +167,31 @@ def within(model: Explainable, before: Tensor, after: Tensor) -> Tensor:
     stats = stats_of(model)
     low, high = torch.minimum(stats.s_min.to(before), before), torch.maximum(stats.s_max.to(before), before)
     return torch.minimum(torch.maximum(after, low), high)
+
+
+def own_pictures(model: Explainable) -> Tensor | None:
+    """Styles [N, S] of the samples that lie beside a model, or None if its random pictures serve as well.
+
+    Raises:
+        MethodError: if it has neither.
+    """
+
+    def known() -> Tensor | None:
+        if model.mapping is None:
+            why = "this model has no mapping network, so it cannot draw random pictures"
+        elif (share := outside(drawn(model, ASKED, seed=0), stats_of(model), model.space.num_conv)) > UNLIKE:
+            why = (
+                f"the random pictures of this model are unlike those it was trained on ({share:.0%} of their style "
+                "coordinates lie outside of the range of all of those)"
+            )
+        else:
+            return None
+        if not model.samples:
+            raise MethodError(f"{why}, and it has no folder samples to learn from instead; use another method")
+        x = model.load_images(model.samples[:DRAWN])
+        return torch.cat([model.styles(model.encode(part)) for part in x.split(at_once(model))])
+
+    return remembered(model, ("own pictures", 0), known)
 
 
 def drawn(model: Explainable, count: int, seed: int) -> Tensor:

@@ -170,3 +170,9 @@ def move_together(s: Tensor, moves: Sequence[tuple[int, Direction]], stats: Styl
         end = (stats.s_max if direction == Direction.UP else stats.s_min)[index].to(s)
         moved[:, index] += shift * (end - s[:, index])
     return moved
+
+
+def outside(s: Tensor, stats: StyleStats, searched: int) -> float:
+    """The share of the first `searched` coordinates of s [N, S] that lie where none of the pictures has them."""
+    beyond = (s < stats.s_min.to(s)) | (s > stats.s_max.to(s))
+    return float(beyond[:, :searched].float().mean())

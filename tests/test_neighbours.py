@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,22 @@ from PIL import Image
 from stylex import MethodError, ModelError, StylEx
 from stylex.classifiers.classifier import wrap
 from stylex.compare import ROWS, compare
-from stylex.neighbours import counterfactuals, drawn_map, map_of, within, words
+from stylex.methods.baselines import ganalyze, rank_by_signal
+from stylex.methods.eigenfind import affine_weight
+from stylex.neighbours import (
+    coordinate_moves,
+    counterfactuals,
+    direction_edits,
+    drawn_map,
+    map_of,
+    own_pictures,
+    within,
+    words,
+)
 from stylex.networks.config import ModelConfig
 from stylex.networks.encoder import Encoder
 from stylex.networks.generator import Generator, Mapping
-from stylex.pictures.images import to_tensor
+from stylex.pictures.images import to_pil, to_tensor
 from stylex.storage.outputs import MANIFEST
 from stylex.stylespace import StyleStats
 
@@ -123,6 +135,75 @@ def test_every_method_explains_a_picture(tiny_model, leaf, method, tmp_path):
         for a in e.attributes:
             after = tiny_model.classify(tiny_model.synthesize(a.edit.apply(e.s)))
             assert float(after[0, 1]) == pytest.approx(a.prob_after, abs=1e-4)
+
+
+@pytest.fixture
+def lost(tiny_model, tmp_path) -> StylEx:
+    """A model whose mapping draws what no training picture is like, and which has five samples beside it."""
+    lost = copy.copy(tiny_model)
+    middle = tiny_model.stats.s_mean
+    lost.stats = replace(tiny_model.stats, s_min=middle - 1e-3, s_max=middle + 1e-3)
+    samples = lost.save_pretrained(tmp_path / "lost") / "samples"
+    samples.mkdir()
+    s = tiny_model.sample(torch.eye(2)[[0, 1, 1, 0, 1]], seed=5)
+    for n, picture in enumerate(tiny_model.synthesize(s)):
+        to_pil(picture).save(samples / f"{n}.png")
+    return StylEx.from_pretrained(tmp_path / "lost")
+
+
+def styles_of_samples(model: StylEx) -> torch.Tensor:
+    return model.styles(model.encode(model.load_images(model.samples)))
+
+
+def test_a_model_whose_random_pictures_are_none_learns_from_its_samples(lost, leaf):
+    """By what the classifier says of its five samples, those of a class are its exemplars, and no others."""
+    known = styles_of_samples(lost)
+    probs = lost.logits_of(known).softmax(dim=1)
+    target = int(probs.argmax(dim=1).mode().values)
+    of_class = int((probs.argmax(dim=1) == target).sum())
+    assert 2 <= of_class <= 5
+    searched = lost.space.num_conv
+    by_hand = rank_by_signal(known, probs, target, lost.stats, searched, 3, of_class)
+    assert coordinate_moves(lost, "s2n", target, 3) == by_hand
+
+    def draw(count: int, seed: int) -> torch.Tensor:
+        rows = torch.randperm(5, generator=torch.Generator().manual_seed(seed))
+        return known[torch.cat([rows, rows])[:count]]
+
+    weight = affine_weight(lost.styles, lost.config.latent_dim, lost.config.w_dim, lost.device)
+    (learned,) = direction_edits(lost, "ganalyze", target, known[:1], 1)
+    again = ganalyze(lost.logits_with_gradient, draw, weight, target, seed=target)
+    torch.testing.assert_close(learned.delta, again.delta)
+    (told,) = lost.explain(leaf, target, method="ganalyze").attributes
+    assert told.edit.method == "ganalyze"
+
+
+def test_so_does_one_that_draws_none_at_all(lost):
+    with_range = copy.copy(lost)
+    with_range.stats = StyleStats.of(styles_of_samples(lost))
+    with_range.mapping = None
+    torch.testing.assert_close(own_pictures(with_range), styles_of_samples(lost))
+
+
+def test_one_that_draws_good_ones_asks_for_no_samples(tiny_model):
+    assert own_pictures(tiny_model) is None
+
+
+def test_without_either_it_is_refused_in_one_sentence(lost, leaf):
+    lost.samples = []
+    for method in ("ganalyze", "s2n"):
+        with pytest.raises(
+            MethodError, match=r"unlike those it was trained on \(\d+% of .* no folder samples to learn"
+        ):
+            lost.explain(leaf, "spotted", method=method)
+    notes = {row.name: row.note for row in compare(lost, leaf, "spotted", map_methods=()).rows}
+    assert "no folder samples" in notes["GANalyze"]
+    assert "no folder samples" in notes["StyleSpace S2N"]
+    lost.mapping = None
+    assert lost.explain(leaf, "spotted", method="random").attributes
+    bare = copy.copy(lost)  # what was said of a model is remembered
+    with pytest.raises(MethodError, match=r"^this model has no mapping network, .* no folder samples to learn from"):
+        bare.explain(leaf, "spotted", method="s2n")
 
 
 def test_a_saved_counterfactual_shows_the_way(tiny_model, leaf, tmp_path):

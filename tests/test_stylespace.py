@@ -7,7 +7,7 @@ import torch
 
 from stylex.networks.config import PRESETS, ModelConfig
 from stylex.networks.generator import Synthesis
-from stylex.stylespace import Direction, StyleSpace, StyleStats, move, move_together
+from stylex.stylespace import Direction, StyleSpace, StyleStats, move, move_together, outside
 
 
 def test_a_small_space_by_pencil():
@@ -122,3 +122,10 @@ def test_opposite_directions():
     assert Direction.UP.opposite is Direction.DOWN
     assert Direction.DOWN.opposite is Direction.UP
     assert (Direction.DOWN, Direction.UP) == (0, 1)
+
+
+def test_outside_is_the_share_of_what_is_searched_that_no_picture_has():
+    stats = StyleStats.of(torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]))
+    s = torch.tensor([[0.5, 1.5, 9.0], [0.0, 1.0, 9.0]])  # of the first two, one of four
+    assert outside(s, stats, 2) == 0.25
+    assert outside(s, stats, 3) == 0.5

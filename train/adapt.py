@@ -32,6 +32,7 @@ from stylex.attfind.effects import Attribute
 from stylex.folder import claim_model
 from stylex.methods.domain import Adapter, Domain, Mode, check_name, file_of
 from stylex.methods.records import MethodError
+from stylex.neighbours import UNLIKE
 from stylex.networks.discriminator import ProjectedDiscriminator
 from stylex.networks.eye import EfficientNetLite0
 from stylex.networks.generator import Generator
@@ -39,7 +40,7 @@ from stylex.pictures.images import list_images, to_pil, to_tensor
 from stylex.pictures.render import grid
 from stylex.storage.files import fingerprint
 from stylex.storage.outputs import claim, filling
-from stylex.stylespace import move
+from stylex.stylespace import move, outside
 from train.data.pictures import load_pictures, to_float
 from train.engine.adversarial import Adversary, OwnNetwork, SharedEye, r1
 from train.engine.clip import APART, Clip, apart, direction
@@ -52,8 +53,6 @@ R1_WEIGHT, R1_EVERY = 5.0, 4
 # The discriminator's rate; of one that looks through a trained eye, a part of it, as in training.
 DISCRIMINATOR_RATE, PROJECTED_MUL = 0.002, 0.25
 CHANGED = 0.8  # share of its pictures that are changed in each way: the references are few
-# Random pictures with more of their coordinates than this outside of the training pictures' range are no pictures.
-UNLIKE = 0.2
 OLD = 256  # pictures of the old look, where they are given
 KEPT = (1.0, 0.5, 0.2, 0.1, 0.05)
 AMOUNTS = (0.0, 0.5, 1.0)
@@ -191,21 +190,13 @@ def drawer(model: StylEx, pictures: str | None = None) -> Draw:
         assert model.mapping is not None
         return torch.cat([model.mapping(z), probs], dim=1)
 
-    if (share := outside(model, draw(ASKED, 0))) > UNLIKE:
+    s, searched = model.styles(draw(ASKED, 0)), model.space.num_conv
+    if model.stats is not None and (share := outside(s, model.stats, searched)) > UNLIKE:
         raise MethodError(
             f"the random pictures of this model are unlike those it was trained on ({share:.0%} of their style "
             "coordinates lie outside of the range of all of those); give some of its old look with --pictures FOLDER"
         )
     return draw
-
-
-def outside(model: StylEx, latents: Tensor) -> float:
-    """The share of the searched style coordinates that lie where no training picture has them; 0 if nobody knows."""
-    if model.stats is None:
-        return 0.0
-    s, searched = model.styles(latents), model.space.num_conv
-    beyond = (s < model.stats.s_min.to(s)) | (s > model.stats.s_max.to(s))
-    return float(beyond[:, :searched].float().mean())
 
 
 def _rule(seed: int) -> torch.Generator:
