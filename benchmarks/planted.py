@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
+from benchmarks import page
 from benchmarks.output import ready
-from benchmarks.pages import put_between
 from benchmarks.planting import measuring, numbers
 from benchmarks.planting.methods import methods_of
 from benchmarks.planting.pictures import Planted, part_of, plant
@@ -288,8 +289,8 @@ def sham_alarms(done: dict[str, dict[str, Any]]) -> dict[str, float] | None:
 
 def publish(done: dict[str, dict[str, Any]], base: Path, docs: Path, reader: dict[str, float]) -> None:
     """The tables and sheets, between their marks in proof.md of `docs`; what is around them is left alone."""
-    page, script = docs / "proof.md", "benchmarks/planted.py"
-    put_between(page, "planted scenarios", script, scenario_table(done))
+    write = partial(page.write, docs / "proof.md", script="planted", title="Planted causes")
+    write("planted scenarios", table=scenario_table(done))
     parts = []
     for name, row in done.items():
         picture = docs / "proof" / f"{name}.webp"
@@ -305,9 +306,9 @@ def publish(done: dict[str, dict[str, Any]], base: Path, docs: Path, reader: dic
             f"![pictures, their reconstructions, and these with the first attribute moved](proof/{name}.webp)",
             "",
         ]
-    put_between(page, "planted methods", script, "\n".join(parts).rstrip())
+    write("planted methods", table="\n".join(parts))
     read = ", ".join(f"{factor} {value:.3f}" for factor, value in reader.items())
-    put_between(page, "planted reader", script, f"R² of the reader on pictures it has not seen: {read}.")
+    write("planted reader", table=f"R² of the reader on pictures it has not seen: {read}.")
 
 
 def main(args: list[str] | None = None) -> dict[str, Any]:

@@ -86,10 +86,7 @@ def explain(
     """
     if strategy not in get_args(Strategy):
         raise ValueError(f"strategy is {strategy!r}; use one of {', '.join(get_args(Strategy))}")
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; use 1 or more")
-    if not 0 <= shift < math.inf:
-        raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
+    check_asked(top_k, shift)
     if model.stats is None:
         raise ModelError("this model has no style statistics; run train/find_attributes.py on it first")
     seen = look(model, image, target)
@@ -123,6 +120,18 @@ def explain(
         edits = attribute_edits(model, moves, torch.cat(steps)[:-1], torch.cat(steps)[1:], aim)
 
     return explanation(model, seen, edits, strategy, shift)
+
+
+def check_asked(top_k: int, shift: float) -> None:
+    """Refuse how many edits are asked for, or how far they are to go.
+
+    Raises:
+        ValueError: naming what came, and the way out.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; use 1 or more")
+    if not 0 <= shift < math.inf:
+        raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
 
 
 @dataclass(frozen=True)

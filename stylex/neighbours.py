@@ -18,6 +18,7 @@ from .explain import (
     Seen,
     at_once,
     attribute_edits,
+    check_asked,
     explanation,
     look,
     shown,
@@ -80,10 +81,7 @@ def explain_by(
     """
     if method not in get_args(Method):
         raise ValueError(f"method is {method!r}; use one of {', '.join(get_args(Method))}")
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; use 1 or more")
-    if not 0 <= shift < math.inf:
-        raise ValueError(f"shift is {shift}; use 1 for the end of the range, or another number from 0 up")
+    check_asked(top_k, shift)
     if method == "counterfactual":
         return counterfactual_of(model, image, target)
     stats = stats_of(model)

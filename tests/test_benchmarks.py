@@ -156,7 +156,10 @@ def test_a_table_goes_between_its_marks_and_what_stands_around_it_stays(tmp_path
     page.write(document, "numbers", "training", "| b |")
     before, table, after = page.read(document, "numbers", "training")
     assert (before, table, after) == ("# Speed\n\nBefore.\n\n", "| b |", "\nAfter.\n")
-    cut = document.read_text(encoding="utf-8").replace("<!-- end of numbers -->", "")
+    page.write(document, "others", "training", "| c |")
+    text = document.read_text(encoding="utf-8")
+    assert text.index("| b |") < text.index("After.") < text.index("| c |")
+    cut = text.replace("<!-- end of numbers -->", "")
     document.write_text(cut, encoding="utf-8")
     with pytest.raises(OutputError, match="put it back, or name other --docs"):
         page.write(document, "numbers", "training", "| c |")

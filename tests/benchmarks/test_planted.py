@@ -14,9 +14,7 @@ import pytest
 import torch
 from small import SMALL, command_line
 
-from benchmarks.pages import put_between
 from benchmarks.planting.pictures import part_of
-from stylex.storage.outputs import OutputError
 from train import train_classifier
 from train.data.pictures import load_pictures, to_float
 from train.options.command import parse
@@ -147,18 +145,3 @@ def test_a_reader_that_reads_badly_is_not_believed(planted, tmp_path, capsys, mo
     with pytest.raises(SystemExit):
         planted.main(["--output", str(tmp_path), "--side", "32", "--reader-steps", "1", "--scenarios", "code"])
     assert "and 0.95 is needed" in capsys.readouterr().err
-
-
-def test_what_a_person_wrote_around_a_table_stays(tmp_path):
-    page = tmp_path / "page.md"
-    put_between(page, "a", "script.py", "| 1 |")
-    page.write_text("Before.\n" + page.read_text(encoding="utf-8") + "After.\n", encoding="utf-8")
-    put_between(page, "a", "script.py", "| 2 |")
-    put_between(page, "b", "script.py", "| 3 |")
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("Before.\n")
-    assert "| 1 |" not in text
-    assert text.index("| 2 |") < text.index("After.") < text.index("| 3 |")
-    page.write_text(text.replace("<!-- end of a -->", ""), encoding="utf-8")
-    with pytest.raises(OutputError, match="end of a"):
-        put_between(page, "a", "script.py", "| 4 |")
