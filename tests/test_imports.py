@@ -11,6 +11,7 @@ Every import counts: those inside functions, and those for the type checker alon
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,6 +154,19 @@ def test_stylex_imports_only_what_a_plain_install_brings(path):
     loaded, later = imports(path)
     assert tops(loaded) <= STANDARD | INSTALLED | {"stylex"}
     assert tops(later) <= STANDARD | INSTALLED | {"stylex"} | ON_DEMAND
+
+
+@pytest.mark.parametrize(
+    ("document", "begins"), [("README.md", "Imports go down only:"), ("CONTRIBUTING.md", "- Imports go down:")]
+)
+def test_documents_name_the_floors_in_their_order(document, begins):
+    (sentence,) = re.findall(
+        rf"^{begins}(.*?)[;.]", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    named = re.findall(r"`(\w+)`", sentence)
+    floors = [next(n for n, rooms in enumerate(FLOORS) if name in rooms) for name in named]
+    assert floors == sorted(floors)
+    assert set(floors) == set(range(1, len(FLOORS) - 1))  # all between what is started and the leaves
 
 
 @pytest.mark.parametrize(("paths", "floors"), [(STYLEX, FLOORS), (TRAIN, TRAIN_FLOORS)], ids=["stylex", "train"])
