@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,8 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stylex.classifiers.architectures import BUILDERS, begun, unfilled
 from stylex.classifiers.classifier import Classifier, ClassifierConfig, ClassifierError, build, save_classifier
 from stylex.classifiers.lite import MEAN, STD, LiteClassifier, load_wheel
+from stylex.classifiers.trial import tried
 from stylex.probe import fit_linear
 from stylex.storage.files import ModelError
 from stylex.storage.outputs import claim, put_json
@@ -42,8 +44,6 @@ from train.options.command import parse
 # What is written into a classifier's folder.
 FILES = ("config.json", "model.safetensors", "metrics.json")
 
-Backbone = Literal["convnet", "efficientnet_lite0", "resnet18"]
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -52,16 +52,18 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    judged_by: Backbone
+    judged_by: str
     gradient_norm: float = Descent.gradient_norm
 
 
 # Nobody is judged by their own kind: neither the same layers nor the same start.
-RECIPES: dict[Backbone, Recipe] = {
+RECIPES: dict[str, Recipe] = {
     "convnet": Recipe(30, 64, 3e-3, "efficientnet_lite0", math.inf),
     "efficientnet_lite0": Recipe(4, 32, 5e-4, "resnet18"),
     "resnet18": Recipe(14, 64, 3e-3, "efficientnet_lite0"),
 }
+# Of an architecture of torchvision, timm or transformers, from scratch: a rate at which transformers learn, too.
+FOREIGN = Recipe(14, 64, 1e-3, "efficientnet_lite0", 1.0)
 # EfficientNet-Lite halves a picture five times: a smaller one is enlarged to this side.
 LITE_READS = 128
 # Blocks that stay as ImageNet made them, down to an eighth of the picture: edges and textures are the same everywhere.
@@ -80,7 +82,11 @@ class Options:
             over, files of your own are not.
         resolution: side of the pictures.
         backbone: the network: convnet, small and from scratch; efficientnet_lite0, which knows ImageNet and reads
-            128 px or more; or resnet18, narrow and from scratch. The judge is always of another kind.
+            128 px or more; resnet18, narrow and from scratch; or torchvision:NAME, timm:NAME or transformers:NAME, an
+            architecture of theirs. The judge is always of another kind.
+        backbone_arguments: of an architecture of theirs, such as {"img_size": 64, "depth": 4}.
+        backbone_weights: file of weights from which it is trained on, of other classes, too; none: from scratch.
+        backbone_resolution: side of the pictures that it reads, where that is not `resolution`.
         tune: of efficientnet_lite0: train its later blocks; otherwise a linear layer is fitted to its features as they
             are, in a minute, and what no eye sees may fool it.
         width: channels of the first stage of convnet, a multiple of 4; they double twice.
@@ -107,7 +113,10 @@ class Options:
     data: str
     output: str
     resolution: int = 64
-    backbone: Backbone = "convnet"
+    backbone: str = "convnet"
+    backbone_arguments: dict[str, Any] | None = None
+    backbone_weights: str | None = None
+    backbone_resolution: int | None = None
     tune: bool = True
     width: int = 24
     blocks: int = 2
@@ -132,11 +141,34 @@ class Options:
         # Backward through 6 or 10 channels corrupts memory in torch 2.15 on one thread of a processor without AVX-512.
         if self.width < 4 or self.width % 4:
             raise ClassifierError(f"width is {self.width}; use a multiple of 4")
+        if self.backbone not in RECIPES and not self.foreign:
+            raise ClassifierError(
+                f"backbone is {self.backbone}; use {', '.join(RECIPES)}, or an architecture, such as "
+                "torchvision:resnet18"
+            )
+        for name in ("backbone_arguments", "backbone_weights", "backbone_resolution"):
+            if getattr(self, name) is not None and not self.foreign:
+                raise ClassifierError(
+                    f"{name} is {getattr(self, name)}, and the backbone {self.backbone}; it is for an architecture of "
+                    f"{', '.join(BUILDERS)}"
+                )
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the backbone is an architecture of somebody else's."""
+        library, _, name = self.backbone.partition(":")
+        return library in BUILDERS and bool(name)
+
+    def of_backbone(self) -> Recipe:
+        """How its family is trained."""
+        if not self.foreign:
+            return RECIPES[self.backbone]
+        return dataclasses.replace(FOREIGN, judged_by="resnet18") if "efficientnet" in self.backbone else FOREIGN
 
     def recipe(self) -> Recipe:
         """The backbone's, and what these options say instead."""
         said = {n: getattr(self, n) for n in ("epochs", "batch_size", "learning_rate")}
-        return dataclasses.replace(RECIPES[self.backbone], **{n: v for n, v in said.items() if v is not None})
+        return dataclasses.replace(self.of_backbone(), **{n: v for n, v in said.items() if v is not None})
 
     def descent(self) -> Descent:
         r = self.recipe()
@@ -151,7 +183,10 @@ class Options:
         """How the judge is trained: by its own family's recipe, from other random numbers, through other noise."""
         return dataclasses.replace(
             self,
-            backbone=RECIPES[self.backbone].judged_by,
+            backbone=self.of_backbone().judged_by,
+            backbone_arguments=None,
+            backbone_weights=None,
+            backbone_resolution=None,
             tune=False,
             epochs=None,
             batch_size=None,
@@ -176,12 +211,24 @@ def untrained(o: Options, class_names: list[str]) -> Classifier:
         for part in (trunk.stem, *trunk.blocks[:LITE_FROZEN]):
             part.requires_grad_(False)
         return classifier
+    if o.foreign:
+        return foreign(o, class_names)
     if o.backbone == "resnet18":
         classifier = build(ClassifierConfig(names, min(o.resolution, RESNET_READS), architecture="ResNet18"))
     else:
         classifier = build(ClassifierConfig(names, o.resolution, arguments={"width": o.width, "blocks": o.blocks}))
     classifier.requires_grad_(True)
     return classifier
+
+
+def foreign(o: Options, class_names: list[str]) -> Classifier:
+    """An architecture of somebody else's, which has shown that it reads such pictures."""
+    library, _, what = o.backbone.partition(":")
+    given = {"class_names": class_names, "resolution": o.backbone_resolution or o.resolution}
+    classifier = unfilled(library, what, given, o.backbone_arguments or {})
+    if o.backbone_weights and (anew := begun(classifier, Path(o.backbone_weights))):
+        print(f"{o.backbone} goes on from {o.backbone_weights}; anew, for other classes: {', '.join(anew)}")
+    return tried(classifier.requires_grad_(True), o.backbone, "logits")
 
 
 def fit(o: Options, name: str, train: Pictures, val: Pictures) -> Classifier:

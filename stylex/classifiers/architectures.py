@@ -85,10 +85,25 @@ def from_library(
         )
     if library == "torchvision":
         check_transform_input(what, arguments)
+    return filled(_described(library, what, given, arguments), Path(weights))
+
+
+def unfilled(library: str, what: str, given: dict[str, Any], arguments: dict[str, Any]) -> Classifier:
+    """An architecture with random weights, for somebody to train; it reads pictures as its library does.
+
+    Args:
+        given, arguments: see `from_library`.
+
+    Raises:
+        ClassifierError: naming what is missing, or that there is no such architecture.
+    """
+    return build(_described(library, what, given, arguments))
+
+
+def _described(library: str, what: str, given: dict[str, Any], arguments: dict[str, Any]) -> ClassifierConfig:
     known = _read_by_timm(timm_defaults(what), crop=False) if library == "timm" else {}
     known.pop("resolution", None)
-    config = _config(library, what, arguments, known | needed(f"{library}:{what}", given))
-    return filled(config, Path(weights))
+    return _config(library, what, arguments, known | needed(f"{library}:{what}", given))
 
 
 def from_wheel(what: str, given: dict[str, Any]) -> Classifier:
@@ -325,13 +340,44 @@ def filled(config: ClassifierConfig, path: Path, state: dict[str, Tensor] | None
     if others and count == 2 and not config.single and all(_is_single(state[key], own[key]) for key in others):
         return filled(replace(config, single=True), path, state)
     for key in others:
-        hint = "; one output tells two classes apart" if _is_single(state[key], own[key]) else ""
-        raise ClassifierError(
-            f"{where} has {key} of shape {list(state[key].shape)}; {name} with {count} classes "
-            f"({', '.join(classifier.class_names[:5])}{' …' if count > 5 else ''}) has {list(own[key].shape)}{hint}"
-        )
+        raise _other_shape(where, key, state, own, classifier)
     network.load_state_dict(state, strict=False)
     return classifier
+
+
+def begun(classifier: Classifier, path: Path) -> list[str]:
+    """Put weights from a file into a classifier that is to be trained on.
+
+    A last layer of other classes stays as it is, and so begins anew: what it is called is returned.
+
+    Raises:
+        ClassifierError: if the weights are of another network.
+    """
+    network, name = classifier.network, f"{classifier.config.library}:{classifier.config.architecture}"
+    assert isinstance(network, nn.Module)
+    own = network.state_dict()
+    try:
+        state, where = the_state(path, own)
+    except Misfit as error:
+        raise ClassifierError(f"{error}; {name} is another network") from None
+    others = [key for key, tensor in state.items() if key in own and tensor.shape != own[key].shape]
+    for key in others:
+        if state[key].shape[1:] != own[key].shape[1:] or own[key].shape[:1] != (classifier.config.num_outputs,):
+            raise _other_shape(where, key, state, own, classifier)
+    network.load_state_dict({key: tensor for key, tensor in state.items() if key not in others}, strict=False)
+    return others
+
+
+def _other_shape(
+    where: str, key: str, state: dict[str, Tensor], own: dict[str, Tensor], classifier: Classifier
+) -> ClassifierError:
+    config, names = classifier.config, classifier.class_names
+    name, classes = f"{config.library}:{config.architecture}", ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    hint = "; one output tells two classes apart" if _is_single(state[key], own[key]) else ""
+    return ClassifierError(
+        f"{where} has {key} of shape {list(state[key].shape)}; {name} with {len(names)} classes ({classes}) has "
+        f"{list(own[key].shape)}{hint}"
+    )
 
 
 def _is_single(tensor: Tensor, own: Tensor) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from stylex.classifiers.classifier import ClassifierError, load_classifier, save_classifier
 from train.classifying.certainty import fit_temperature, logits_of
@@ -77,6 +78,10 @@ def test_the_judge_is_of_another_family(trained, pictures, tmp_path):
         assert o.of_judge().backbone != backbone
         assert o.of_judge().seed != o.seed
         assert o.of_judge().recipe() == RECIPES[o.of_judge().backbone]
+    judged = {"timm:vit_tiny_patch16_224": "efficientnet_lite0", "timm:efficientnet_lite0": "resnet18"}
+    for backbone, judge in judged.items():
+        o = options(pictures, tmp_path, backbone=backbone, backbone_arguments={}, backbone_resolution=64)
+        assert o.of_judge().backbone == judge
 
 
 def test_what_is_said_replaces_the_recipe_of_the_backbone(pictures, tmp_path):
@@ -116,6 +121,94 @@ def test_a_residual_network_from_scratch_is_trained_and_saved(pictures, parts, t
     save_classifier(fit(o, "judge", *parts), tmp_path)
     assert load_classifier(tmp_path).config.architecture == "ResNet18"
     assert (tmp_path / "model.safetensors").stat().st_size < 10_000_000
+
+
+VIT: dict[str, Any] = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        ("torchvision:shufflenet_v2_x0_5", {"backbone_resolution": 32, "epochs": 1}),
+        ("timm:vit_tiny_patch16_224", {"backbone_arguments": VIT, "learning_rate": 3e-3}),
+    ],
+)
+def test_an_architecture_of_a_library_is_trained_and_comes_back_from_its_folder(
+    backbone, said, pictures, parts, tmp_path
+):
+    o = options(pictures, tmp_path, backbone=backbone, **said)
+    classifier = fit(o, "classifier", *parts)
+    x = to_float(parts[1].x)
+    if o.epochs > 1:  # batch statistics take more steps than this
+        assert (classifier(x).argmax(1) == parts[1].labels).float().mean() >= 0.8
+    assert not any(p.requires_grad for p in classifier.parameters())
+    save_classifier(classifier, tmp_path)
+    again = load_classifier(tmp_path)
+    assert again.config == classifier.config
+    assert f"{again.config.library}:{again.config.architecture}" == backbone
+    torch.testing.assert_close(again(x), classifier(x), rtol=0, atol=0.1)  # went through half precision
+
+
+def test_it_goes_on_from_weights_of_other_classes(pictures, parts, tmp_path, capsys):
+    how = {"backbone": "timm:vit_tiny_patch16_224", "backbone_arguments": VIT}
+    o = options(pictures, tmp_path, **how)
+    theirs = untrained(o, ["a", "b", "c"]).network
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    o = options(pictures, tmp_path, **how, backbone_weights=str(tmp_path / "theirs.safetensors"))
+    ours = untrained(o, parts[0].class_names).network
+    assert torch.equal(ours.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
+    assert ours.head.weight.shape == (2, 24)
+    assert all(p.requires_grad for p in ours.parameters())
+    assert capsys.readouterr().out.endswith("anew, for other classes: head.bias, head.weight\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"backbone": "resnet19"},
+            "backbone is resnet19; use convnet, efficientnet_lite0, resnet18, or an",
+        ),
+        ({"backbone": "timm:"}, "backbone is timm:; use convnet"),
+        (
+            {"backbone_resolution": 32},
+            "backbone_resolution is 32, and the backbone convnet; it is for an architec",
+        ),
+        ({"backbone": "torchvision:tomorrow"}, "torchvision cannot build 'tomorrow'"),
+        (
+            {"backbone": "timm:vit_tiny_patch16_224"},
+            "timm:vit_tiny_patch16_224 cannot read pictures [4, 3, 16, 16] (AssertionError: Input height (16)",
+        ),
+        (
+            {"backbone": "timm:vit_tiny_patch16_224", "backbone_arguments": VIT, "backbone_weights": "none.pt"},
+            "none.pt is no file; give the weights as safetensors",
+        ),
+        (
+            {
+                "backbone": "timm:vit_tiny_patch16_224",
+                "backbone_arguments": {**VIT, "embed_dim": 48},
+                "backbone_weights": "vit.safetensors",
+            },
+            "; timm:vit_tiny_patch16_224 with 2 classes (plain, spotted) has [48",
+        ),
+        (
+            {
+                "backbone": "torchvision:shufflenet_v2_x0_5",
+                "backbone_resolution": 32,
+                "backbone_weights": "vit.safetensors",
+            },
+            "torchvision:shufflenet_v2_x0_5 is another network",
+        ),
+    ],
+)
+def test_a_backbone_that_will_not_do_is_one_sentence(changes, says, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vit = options(pictures, tmp_path, backbone="timm:vit_tiny_patch16_224", backbone_arguments=VIT)
+    save_file(untrained(vit, ["a", "b", "c"]).network.state_dict(), "vit.safetensors")
+    with pytest.raises(ClassifierError) as caught:
+        untrained(options(pictures, tmp_path, **changes), ["plain", "spotted"])
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_metrics_are_those_of_the_validation_part(trained, pictures):
