@@ -16,7 +16,9 @@ from train.options.processor import has_bf16
 
 
 def marks(name: str, script: str) -> tuple[str, str]:
-    return f"<!-- {name}: written by benchmarks/{script}.py -->", f"<!-- end of {name} -->"
+    """Before and behind a table: what it is called, and who writes it, a script of benchmarks or a path to one."""
+    path = script if "/" in script else f"benchmarks/{script}"
+    return f"<!-- {name}: written by {path}.py -->", f"<!-- end of {name} -->"
 
 
 def read(page: Path, name: str, script: str, title: str = "Measured") -> tuple[str, str, str]:

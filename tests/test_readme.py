@@ -44,6 +44,7 @@ DOCUMENTS = (
     "docs/measuring.md",
     "docs/methods.md",
     "docs/proof.md",
+    "docs/retina.md",
     "docs/speed.md",
     "docs/training.md",
     "stylex/storage/card.md",

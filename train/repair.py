@@ -54,7 +54,7 @@ from train.options.command import check_numbers, parse
 
 FILES = ("config.json", "model.safetensors", "page.html", "repair.json")
 # Options that repair.json keeps.
-SETTINGS = ("share", "epochs", "batch_size", "learning_rate", "strength", "copies", "seed")
+SETTINGS = ("share", "agreement", "epochs", "batch_size", "learning_rate", "strength", "copies", "seed")
 # Held-out pictures on which dependence is measured, and those that the page shows of each marked attribute.
 MEASURED, SHOWN = 64, 3
 # Moves of which the page says who took the place of what is gone.
@@ -71,6 +71,7 @@ class Options:
         output: folder for the repaired classifier, page.html and repair.json.
         no_reason: style coordinates beside those that attributes.json marks.
         share: of each batch that is changed pictures.
+        agreement: weight of how differently a picture and a changed copy of it are called; 0 lets labels alone teach.
         strength: how far coordinates go to where they are sent, anywhere in their range; 1 all the way.
         copies: changed copies of each picture.
         epochs: passes over the training pictures.
@@ -88,6 +89,7 @@ class Options:
     output: str
     no_reason: list[int] | None = None
     share: float = 0.5
+    agreement: float = 0.0
     strength: float = 1.0
     copies: int = 2
     epochs: int = 6
@@ -106,7 +108,8 @@ class Options:
         check_numbers(self, shares, lambda value: 0 < value <= 1, "use a number above 0 and up to 1", MethodError)
         rate = ("learning_rate",)
         check_numbers(self, rate, lambda value: 0 < value < math.inf, "use a number above 0", MethodError)
-        check_numbers(self, ("adversarial",), lambda value: 0 <= value < math.inf, "use 0 or more", MethodError)
+        weights = ("adversarial", "agreement")
+        check_numbers(self, weights, lambda value: 0 <= value < math.inf, "use 0 or more", MethodError)
 
     def descent(self) -> Descent:
         return Descent(self.epochs, self.batch_size, self.learning_rate, adversarial=self.adversarial)
@@ -145,8 +148,8 @@ def changed_copies(
 ) -> Tensor:
     """Every picture, uint8 [N, 3, R, R], with these coordinates anywhere in their range: [C, N, 3, R, R].
 
-    To the photograph is added what the move changes in its reconstruction, so it stays one: that it was drawn would
-    give it away.
+    Half of the time a coordinate goes to one of its ends, where it does most. To the photograph is added what the move
+    changes in its reconstruction, so it stays one: that it was drawn would give it away.
     """
     rule = torch.Generator().manual_seed(o.seed)
     copies = torch.empty((o.copies, *x.shape), dtype=torch.uint8)
@@ -157,7 +160,8 @@ def changed_copies(
         rows = slice(start, start + at_once(model))
         before = model.synthesize(s[rows])
         for c in range(o.copies):
-            other = low + torch.rand(len(before), len(index), generator=rule).to(s.device) * (high - low)
+            where = (2 * torch.rand(len(before), len(index), generator=rule) - 0.5).clamp(0, 1)
+            other = low + where.to(s.device) * (high - low)
             moved = s[rows].clone()
             moved[:, index] += o.strength * (other - moved[:, index])
             after = to_float(x[rows]).to(s.device) + model.synthesize(moved) - before
@@ -234,7 +238,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     s = styles_of(model, train.x)
     changed = changed_copies(model, train.x, s, list(chosen), stats, o)
     views, held_out = Views(flips=o.flips), (val.x, val.labels)
-    new = retrain(old, train.x, train.labels, changed, held_out, views, o.descent(), share=o.share, seed=o.seed)
+    how = {"share": o.share, "agreement": o.agreement}
+    new = retrain(old, train.x, train.labels, changed, held_out, views, o.descent(), **how, seed=o.seed)
 
     asked = torch.randperm(len(val), generator=torch.Generator().manual_seed(o.seed))[:MEASURED]
     s_val = styles_of(model, val.x[asked])

@@ -35,7 +35,11 @@ class Descent:
 
 
 def descend(
-    classifier: Classifier, pictures: int, shown: Callable[[Tensor], tuple[Tensor, Tensor]], how: Descent
+    classifier: Classifier,
+    pictures: int,
+    shown: Callable[[Tensor], tuple[Tensor, Tensor]],
+    how: Descent,
+    also: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[float]:
     """Train those weights of a classifier that want gradients; gives the last loss of each epoch, in eval mode.
 
@@ -43,6 +47,7 @@ def descend(
         pictures: how many there are; a batch that is not full is left out, if there are others.
         shown: numbers of pictures [n] -> the pictures [n, 3, H, W] in [-1, 1] and their labels [n], on the
             classifier's device.
+        also: numbers of pictures [n] -> a loss that is added.
     """
     network = classifier.network
     assert isinstance(network, nn.Module)
@@ -61,6 +66,8 @@ def descend(
                 x = torch.cat([attack(classifier, x[:half], y[:half], how.adversarial), x[half:]])
             network.train()
             loss = F.cross_entropy(classifier(x), y)
+            if also is not None:
+                loss = loss + also(index)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(tuned, how.gradient_norm)

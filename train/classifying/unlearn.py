@@ -20,6 +20,12 @@ from train.classifying.views import Views, augment
 from train.data.pictures import to_float
 
 
+def apart(first: Tensor, second: Tensor) -> Tensor:
+    """How far two answers [N, K] to the same pictures are apart: KL(p || q) + KL(q || p), mean over N."""
+    log_p, log_q = first.log_softmax(dim=1), second.log_softmax(dim=1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1).mean()
+
+
 def retrain(
     classifier: Classifier,
     x: Tensor,
@@ -30,6 +36,7 @@ def retrain(
     how: Descent,
     *,
     share: float,
+    agreement: float = 0.0,
     seed: int = 0,
 ) -> Classifier:
     """A copy of the classifier that was trained on; the one that is given stays as it is.
@@ -40,6 +47,7 @@ def retrain(
         held_out: pictures and labels by which the copy's temperature is fitted.
         views: how pictures are moved and recoloured on the way, as in the training of a classifier.
         share: of each batch that is changed pictures.
+        agreement: weight of how far apart the answers to a picture and to a changed copy of it are, in the same view.
     """
     torch.manual_seed(seed)
     place = classifier.mean.device
@@ -54,7 +62,15 @@ def retrain(
         pictures = torch.where(other[:, None, None, None], changed[which, rows], x[rows])
         return augment(to_float(pictures).to(place), views), labels[rows].to(place)
 
-    for _ in tqdm(descend(trained, len(x), shown, how), desc="repair", total=how.epochs):
+    def disagreement(rows: Tensor) -> Tensor:
+        which = torch.randint(len(changed), (len(rows),))
+        with torch.random.fork_rng():  # so that the copy gets the same view
+            as_it_is = augment(to_float(x[rows]).to(place), views)
+        both = torch.cat([as_it_is, augment(to_float(changed[which, rows]).to(place), views)])
+        return agreement * apart(*trained(both).chunk(2))
+
+    also = disagreement if agreement else None
+    for _ in tqdm(descend(trained, len(x), shown, how, also), desc="repair", total=how.epochs):
         pass
     network.requires_grad_(False)
     temperature = fit_temperature(logits_of(trained, held_out[0]), held_out[1])

@@ -1,0 +1,178 @@
+"""Is a planted shortcut unlearned? Both classifiers are asked about exact pictures, which no generator has drawn.
+
+    python benchmarks/planted.py --scenarios shortcut --seeds 1
+    python benchmarks/planted_repair.py --json repair.json --docs docs
+
+Goes on from what the first command left: attributes that mostly change the shortcut, as the reader of
+`benchmarks/planted.py` sees it, are marked as no reason, as a person would who has looked at them, and
+`train/repair.py` is started. Then pictures are drawn anew in which the shortcut has nothing to do with the label. Words
+that are not this script's go to train/repair.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor
+
+from benchmarks import page
+from benchmarks.output import ready
+from benchmarks.planting import numbers
+from benchmarks.planting.measuring import SPREAD, all_of
+from benchmarks.planting.pictures import Planted, part_of, plant
+from benchmarks.planting.reader import BAR, STEPS, reader_of
+from benchmarks.planting.scenarios import SCENARIOS, position
+from benchmarks.planting.scenes import redrawn
+from benchmarks.planting.truth import LogitsOf, drawn_logits
+from stylex import StylEx, load_classifier, move
+from stylex.storage.outputs import OutputError, put_json
+from stylex.terminal import print_anything
+from train import repair
+
+SCENARIO, FAIR = "shortcut", "single"  # the same cause without the shortcut: the label follows from the core alone
+CAUSE, SHORTCUT = "core", "bar"
+FAIR_COUNT = 600
+FAIR_SEED = 90  # of pictures that no scenario draws with fewer seeds than that
+ASKED = 64  # held-out pictures on which a move is read, and a factor drawn anew
+# Light and noise as where the classifier learnt them; a size or a colour may be the cause.
+VIEWS = ("--flips", "none")
+
+
+def marked(model: StylEx, s: Tensor, read: Callable[[Tensor], Tensor]) -> dict[int, float]:
+    """Coordinates of the model's attributes that change the shortcut most, with the share of their change that it is.
+
+    Args:
+        s: [N, S] of held-out pictures.
+        read: pictures -> factors [N, J].
+    """
+    assert model.stats is not None
+    before, found = read(all_of(model.synthesize, s)), {}
+    for a in model.attributes:
+        after = read(all_of(model.synthesize, move(s, a.index, a.direction, model.stats)))
+        change = (after - before) / SPREAD
+        if numbers.main_factor(change) == position(SHORTCUT):
+            found[a.index] = max(found.get(a.index, 0.0), float(numbers.purity(change)))
+    return found
+
+
+@torch.no_grad()
+def moves_by(logits_of: LogitsOf, pictures: Planted, factor: str) -> float:
+    """How far a factor that is drawn at either end moves the decision: mean distance between probabilities, 0 to 1."""
+    asked = (pictures.factors[:ASKED], pictures.seeds[:ASKED])
+    before = drawn_logits(logits_of, *asked, pictures.side).softmax(dim=1)
+    ends = [redrawn(asked[0], position(factor), value) for value in (0.0, 1.0)]
+    after = [drawn_logits(logits_of, end, asked[1], pictures.side).softmax(dim=1) for end in ends]
+    return float(torch.stack([(p - before).abs().sum(dim=1) / 2 for p in after]).mean())
+
+
+def fair_pictures(folder: Path, side: int, class_names: Sequence[str]) -> Planted:
+    """Pictures in which the shortcut says nothing, with a table of those where it agrees with the label by chance."""
+    plant(SCENARIOS[FAIR], FAIR_SEED, side, folder, FAIR_COUNT)
+    parts = [part_of(folder, split, class_names) for split in ("train", "val")]
+    fair = Planted(
+        parts[0].names + parts[1].names,
+        torch.cat([p.factors for p in parts]),
+        torch.cat([p.labels for p in parts]),
+        parts[0].seeds + parts[1].seeds,
+        side,
+    )
+    long = (fair.factors[:, position(SHORTCUT)] > 0.5).long() == fair.labels
+    with open(folder / "groups.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "group"])
+        table.writerows(zip(fair.names, ["agrees" if a else "contradicts" for a in long.tolist()], strict=True))
+    return fair
+
+
+def measure(folder: Path, read: Callable[[Tensor], Tensor], output: Path, more: list[str]) -> dict[str, Any]:
+    """Mark, repair, and ask both.
+
+    Raises:
+        ValueError: if no attribute changes the shortcut most, or as train/repair.py.
+    """
+    scenario = SCENARIOS[SCENARIO]
+    model = StylEx.from_pretrained(folder / "run" / "model")
+    val = part_of(folder, "val", scenario.class_names)
+    s = all_of(model.styles, all_of(model.encode, val.x()[:ASKED]))
+    chosen = marked(model, s, read)
+    if not chosen:
+        raise ValueError(f"no attribute of {folder} changes the {SHORTCUT} most: there is none to mark")
+    fair = fair_pictures(output / "fair", val.side, scenario.class_names)
+    words = ["--model", str(folder / "run" / "model"), "--data", str(folder / "pictures")]
+    words += ["--output", str(output / "repaired"), "--no_reason", str(list(chosen)), *VIEWS]
+    words += ["--test", str(output / "fair" / "pictures"), "--groups", str(output / "fair" / "groups.csv")]
+    told = repair.main([*words, *more])
+    both = {"before": model.classifier, "after": load_classifier(output / "repaired")}
+    exact = {
+        when: {factor: round(moves_by(classifier, fair, factor), 4) for factor in (CAUSE, SHORTCUT)}
+        for when, classifier in both.items()
+    }
+    return {
+        "marked": {index: round(purity, 4) for index, purity in chosen.items()},
+        "listed": len({a.index for a in model.attributes}),
+        "exact": exact,
+        "exact_fell_by": round(1 - exact["after"][SHORTCUT] / max(exact["before"][SHORTCUT], 1e-6), 4),
+        "dependence_fell_by": told["dependence_fell_by"],
+        **{when: told[when] for when in both},
+        "settings": told["settings"],
+        "minutes": told["minutes"],
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Both classifiers, for a document."""
+    before, after, exact = found["before"], found["after"], found["exact"]
+    groups = sorted(before["test"]["groups"])
+    rows = [
+        (f"the {SHORTCUT}, drawn anew, moves the decision by", *(exact[w][SHORTCUT] for w in exact)),
+        (f"the {CAUSE}, which is the label", *(exact[w][CAUSE] for w in exact)),
+        ("the marked attributes move it by", before["dependence"], after["dependence"]),
+        ("right where the shortcut says nothing", before["test"]["accuracy"], after["test"]["accuracy"]),
+        *((f"of these, where it {g}", *(w["test"]["groups"][g]["accuracy"] for w in (before, after))) for g in groups),
+        ("right on held-out pictures with the shortcut", *(w["held_out"]["accuracy"] for w in (before, after))),
+    ]
+    lines = ["| | before | after |", "| --- | ---: | ---: |"]
+    return "\n".join(lines + [f"| {what} | {a:.3f} | {b:.3f} |" for what, a, b in rows])
+
+
+def main(args: list[str] | None = None) -> dict[str, Any]:
+    print_anything()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--planted", type=Path, default=Path("runs/planted"), help="--output of planted.py")
+    parser.add_argument("--seed", type=int, default=0, help="of the run (default %(default)s)")
+    parser.add_argument("--side", type=int, default=64, help="pixels of the pictures (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("runs/planted-repair"), help="folder of the repair")
+    parser.add_argument("--reader-steps", type=int, default=STEPS, help="as of planted.py (%(default)s)")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
+    parser.add_argument("--docs", type=Path, help="folder whose methods.md is written")
+    o, more = parser.parse_known_args(args)
+    base = o.planted / f"{o.side}px"
+    folder = base / f"{SCENARIO}-{o.seed}"
+    if not (folder / "searched.json").exists():
+        started = f"benchmarks/planted.py --scenarios {SCENARIO}"
+        parser.error(f"{folder} holds no run that was searched; start {started} first")
+    ready(parser, o.json)
+    try:
+        found = measure(folder, reader_of(base / "reader", o.side, o.reader_steps, BAR), o.output, more)
+        if o.docs:
+            page.write(o.docs / "methods.md", "planted repair", "planted_repair", table(found))
+    except (OutputError, ValueError) as error:
+        parser.error(str(error))
+    print(table(found))
+    if o.json:
+        put_json(o.json, found, option="--json")
+    return found
+
+
+if __name__ == "__main__":
+    main()

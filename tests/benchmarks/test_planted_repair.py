@@ -1,0 +1,108 @@
+"""A planted shortcut, marked, repaired and asked about in exact pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import planted_repair
+from benchmarks.planting.pictures import SEEDS_APART, part_of, plant
+from benchmarks.planting.reader import LEARNT_FROM
+from benchmarks.planting.scenarios import SCENARIOS, position
+from benchmarks.planting.scenes import NAMES
+from stylex import StyleStats
+from stylex.storage.files import write_json
+from stylex.stylespace import Direction
+
+
+def by_the_bar(x: Tensor) -> Tensor:
+    """Logits by how bright the left of the scale bar's line is, which a long bar reaches."""
+    side = x.shape[-1]
+    bright = x[:, :, round(0.91 * side), round(0.45 * side) : round(0.6 * side)].mean(dim=(1, 2))
+    return torch.stack([-8 * bright, 8 * bright], dim=1)
+
+
+def test_what_a_factor_moves_is_told_by_drawing_it_anew(tmp_path):
+    plant(SCENARIOS["shortcut"], 0, 32, tmp_path, count=40)
+    pictures = part_of(tmp_path, "train", ("low", "high"))
+    assert planted_repair.moves_by(by_the_bar, pictures, "bar") > 0.3
+    assert planted_repair.moves_by(by_the_bar, pictures, "core") < 0.02
+
+
+def test_coordinates_that_change_the_shortcut_most_are_marked_once():
+    stats = StyleStats(torch.zeros(3), torch.ones(3), torch.zeros(3), torch.ones(3), 9)
+    moves = [(0, Direction.UP), (1, Direction.UP), (1, Direction.DOWN), (2, Direction.UP)]
+    listed = [SimpleNamespace(index=index, direction=direction) for index, direction in moves]
+    model = SimpleNamespace(attributes=listed, stats=stats, synthesize=lambda s: s)
+
+    def read(s: Tensor) -> Tensor:  # coordinate 1 is the bar, 0 the core, 2 a little of both
+        factors = torch.zeros(len(s), len(NAMES))
+        factors[:, position("bar")] = s[:, 1] + 0.2 * s[:, 2]
+        factors[:, position("core")] = s[:, 0] + 0.4 * s[:, 2]
+        return factors
+
+    assert planted_repair.marked(model, torch.full((4, 3), 0.5), read) == {1: 1.0}
+
+
+def test_fair_pictures_are_of_no_scenario_and_no_reader():
+    assert SEEDS_APART * planted_repair.FAIR_SEED + planted_repair.FAIR_COUNT < LEARNT_FROM
+
+
+@pytest.fixture
+def run(tiny_model, tmp_path, monkeypatch):
+    """What benchmarks/planted.py leaves, with a model that nobody trained, and a reader that sees bars everywhere."""
+    for name in ("shortcut", "single"):
+        monkeypatch.setitem(planted_repair.SCENARIOS, name, dataclasses.replace(SCENARIOS[name], count=40))
+    monkeypatch.setattr(planted_repair, "FAIR_COUNT", 20)
+    monkeypatch.setattr(planted_repair, "ASKED", 4)
+    folder = tmp_path / "planted" / "16px" / "shortcut-0"
+    plant(planted_repair.SCENARIOS["shortcut"], 0, 16, folder)
+    model = tiny_model.save_pretrained(folder / "run" / "model")
+    for path in model.rglob("*.json"):
+        text = path.read_text(encoding="utf-8").replace('"plain"', '"low"').replace('"spotted"', '"high"')
+        path.write_text(text, encoding="utf-8")
+    write_json(folder / "searched.json", {"seconds": 1})
+
+    def read(x: Tensor) -> Tensor:
+        factors = torch.zeros(len(x), len(NAMES))
+        factors[:, position("bar")] = x.mean(dim=(1, 2, 3))
+        return factors
+
+    monkeypatch.setattr(planted_repair, "reader_of", lambda *given: read)
+    (tmp_path / "methods.md").write_text("# Methods\n", encoding="utf-8")
+    words = ["--planted", str(tmp_path / "planted"), "--side", "16", "--output", str(tmp_path / "out")]
+    return [*words, "--epochs", "1", "--batch_size", "16"]
+
+
+def test_both_classifiers_are_asked_and_the_table_is_written(run, tmp_path, capsys):
+    found = planted_repair.main([*run, "--json", str(tmp_path / "repair.json"), "--docs", str(tmp_path)])
+    told = json.loads((tmp_path / "repair.json").read_text(encoding="utf-8"))
+    assert told["exact"] == found["exact"]
+    assert found["marked"]
+    assert found["before"]["test"]["n"] == 20
+    assert found["before"]["test"]["groups"].keys() == {"agrees", "contradicts"}
+    assert found["settings"]["epochs"] == 1
+    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
+    assert "<!-- planted repair: written by benchmarks/planted_repair.py -->" in text
+    assert "| right where the shortcut says nothing |" in text
+    assert "| of these, where it contradicts |" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_there_is_said(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        planted_repair.main(["--planted", str(tmp_path)])
+    assert "holds no run that was searched; start benchmarks/planted.py --scenarios shortcut first" in (
+        capsys.readouterr().err
+    )
+
+
+def test_where_nothing_changes_the_shortcut_nothing_is_repaired(run, monkeypatch, capsys):
+    monkeypatch.setattr(planted_repair, "reader_of", lambda *given: lambda x: torch.rand(len(x), 1) * torch.eye(11)[:1])
+    with pytest.raises(SystemExit):
+        planted_repair.main(run)
+    assert "changes the bar most: there is none to mark" in capsys.readouterr().err
