@@ -24,8 +24,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stylex import losses, networks
 from stylex.networks.config import ModelConfig
+from train.engine.networks import recompute_levels
 from train.options.command import parse
 from train.options.training import BATCH_SIZE, r1_weight
+
+# What benchmarks/memory.py found beside what is counted: a process with torch in it, and buffers that come and go.
+ON_TOP, BEYOND = 700_000_000, 1.3
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class Memory:
     def total(self) -> int:
         return self.held + self.kept
 
+    @property
+    def whole(self) -> int:
+        """What a process will take about, torch and its passing buffers included."""
+        return round(ON_TOP + BEYOND * self.total)
+
     @classmethod
     def of(
         cls,
@@ -71,16 +80,21 @@ class Memory:
         bf16: bool = False,
         r1: bool = True,
         judges: tuple[Callable[[Tensor], Any], ...] = (),
+        recompute: bool = False,
     ) -> Memory:
         """
         Args:
             judges: what else reads the generated picture: the classifier, the perceptual network.
+            recompute: the levels of generator and encoder keep nothing.
         """
         parameters = Size.of(config).parameters
         held = 4 * (4 * sum(parameters.values()) + sum(parameters.values()) - parameters["discriminator"])
         with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             built: dict[str, Any] = {name: network(config) for name, network in networks.kinds(config).items()}
             generator, encoder, discriminator = built["generator"], built["encoder"], built["discriminator"]
+            largest = _largest_level(generator, encoder, batch_size) if recompute else 0
+            if recompute:
+                recompute_levels(built.values())
             x = torch.rand(batch_size, 3, config.resolution, config.resolution)
             probs = torch.rand(batch_size, config.num_classes)
             projected = config.discriminator == "projected"
@@ -104,8 +118,24 @@ class Memory:
                 shown = fake.clamp(-1, 1)
                 outputs = [judge(shown) for judge in judges]
         del scores, outputs
-        # The generator's graph waits while the discriminator is trained.
-        return cls(held, drawing[0] + max(telling_apart[0], judging[0]))
+        # The generator's graph waits while the discriminator is trained. What is not kept comes back a level at a time.
+        return cls(held, drawing[0] + max(telling_apart[0], judging[0], largest))
+
+
+def _largest_level(generator: Any, encoder: Any, batch_size: int) -> int:
+    """Bytes that the widest level of generator or encoder keeps, which is that of the largest pictures."""
+    synthesis, channels = generator.synthesis, generator.config.channels
+    i, half = len(channels) - 1, generator.config.resolution // 2
+    x = torch.rand(batch_size, channels[i - 1], half, half, requires_grad=True)
+    picture = torch.rand(batch_size, 3, half, half, requires_grad=True)
+    conv, rgb, t = synthesis.parts(torch.rand(batch_size, synthesis.space.size))
+    with counted() as drawing:
+        drawn = synthesis.level(i, x, picture, t, (conv[2 * i - 1], conv[2 * i], rgb[i]), "random")
+    wide = torch.rand(batch_size, generator.config.trunk_channels[-1], 2 * half, 2 * half, requires_grad=True)
+    with counted() as reading:
+        read = encoder.trunk.blocks[0](wide)
+    del drawn, read
+    return max(drawing[0], reading[0])
 
 
 @contextmanager
@@ -123,6 +153,17 @@ def counted() -> Iterator[list[int]]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield total
+
+
+def too_large(memory: Memory, free: int, less: Memory | None) -> str:
+    """That a plan does not fit into the bytes that are free, and what would; `less` is the plan with `--recompute`."""
+    way_out = "a smaller --batch_size, or a smaller --resolution"
+    if less is not None:
+        fits = "fits" if less.whole <= free else "does not fit either"
+        way_out = f"--recompute true takes {less.whole / 1e9:.1f} GB, which {fits}; else {way_out}"
+    return (
+        f"this run takes about {memory.whole / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on this device: {way_out}"
+    )
 
 
 def plan(config: ModelConfig, memory: Memory, options: dict[str, Any], class_names: list[str], processes: int) -> str:

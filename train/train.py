@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from stylex.storage.outputs import put_json
 from train.data.pictures import load_pictures
 from train.data.records import DataError
 from train.engine import checkpoint
+from train.engine.device import free_memory, no_such_way
 from train.engine.eyes import eyes
 from train.engine.interrupt import Interrupt
 from train.engine.loop import train
@@ -41,7 +43,7 @@ from train.evaluate import evaluate
 from train.options.command import parse
 from train.options.launch import check_launch
 from train.options.training import HARMLESS, SHAPES, Options
-from train.presets import Memory, plan
+from train.presets import Memory, plan, too_large
 
 
 def check_init(o: Options, init: StylEx) -> None:
@@ -114,9 +116,16 @@ def dry_run(o: Options, classifier: Classifier, init: StylEx | None) -> None:
     config = o.model_config(classes, init.config if init else None)
     features, eye = eyes(o.perceptual, classifier, config)
     judges = (classifier, features) if eye is None or eye is features else (classifier, features, eye)
-    memory = Memory.of(config, o.batch_size, bf16=o.mixed_precision == "bf16", r1=o.r1_weight > 0, judges=judges)
+    counted = partial(
+        Memory.of, config, o.batch_size, bf16=o.mixed_precision == "bf16", r1=o.r1_weight > 0, judges=judges
+    )
+    memory = counted(recompute=o.recompute)
     state.print(plan(config, memory, asdict(o), classifier.class_names, state.num_processes))
-    for note in o.without_effect():
+    notes = o.without_effect()
+    if (free := free_memory(state.device)) is not None and memory.whole > free:
+        less = None if o.recompute or o.compile else counted(recompute=True)
+        notes.append(too_large(memory, free, less))
+    for note in notes:
         state.print(f"note: {note}")
 
 
@@ -206,6 +215,10 @@ if __name__ == "__main__":
         OSError,
     ) as error:
         sys.exit(f"error: {error}")
+    except RuntimeError as error:
+        if (said := no_such_way(error)) is None:
+            raise
+        sys.exit(f"error: {said}")
     except KeyboardInterrupt:  # before the first step, after the last, or twice
         print("stopped; what has been saved is whole", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..stylespace import SIDE, StyleSpace
 from .component import Component
 from .config import ModelConfig
-from .layers import GAIN, SLOPE, EqualLinear, ModulatedConv2d, activate, upsample
+from .layers import GAIN, SLOPE, EqualLinear, ModulatedConv2d, activate, recomputed, upsample
 from .places import WIDEST_INPUT, Gate
 
 Noise = Literal["const", "random", "none"]
@@ -78,10 +78,14 @@ class ToRGB(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """s [N, S] -> picture [N, 3, R, R], not clamped. With the noise off or constant it is a pure function of s."""
+    """s [N, S] -> picture [N, 3, R, R], not clamped. With the noise off or constant it is a pure function of s.
+
+    With `recompute` its levels keep nothing for the backward pass: see `layers.recomputed`.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.recompute = False
         self.space = StyleSpace(config.channels, config.places)
         self.places = config.places
         self.const = nn.Parameter(torch.randn(1, config.channels[0], 4, 4))
@@ -101,10 +105,18 @@ class Synthesis(nn.Module):
         x = self.layers[0](self.gated(0, x, t), conv[0], noise)
         picture = self.to_rgb[0](x, rgb[0])
         for i in range(1, len(self.to_rgb)):
-            x = self.layers[2 * i - 1](self.gated(2 * i - 1, x, t), conv[2 * i - 1], noise)
-            x = self.layers[2 * i](self.gated(2 * i, x, t), conv[2 * i], noise)
-            picture = upsample(picture) + self.to_rgb[i](x, rgb[i])
+            styles = conv[2 * i - 1], conv[2 * i], rgb[i]
+            x, picture = recomputed(self.recompute, self.level, i, x, picture, t, styles, noise)
         return picture.float()
+
+    def level(
+        self, i: int, x: Tensor, picture: Tensor, t: Tensor, styles: tuple[Tensor, Tensor, Tensor], noise: Noise
+    ) -> tuple[Tensor, Tensor]:
+        """The i-th doubling of the side, of features x [N, C, H, W] and of the picture so far [N, 3, H, W], by the
+        styles of its two convolutions and of its toRGB."""
+        for n, s in zip((2 * i - 1, 2 * i), styles, strict=False):
+            x = self.layers[n](self.gated(n, x, t), s, noise)
+        return x, upsample(picture) + self.to_rgb[i](x, styles[2])
 
     def parts(self, s: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """s [N, S] -> the styles of each convolution, those of each toRGB, and the places t [N, P, 8, 8]."""

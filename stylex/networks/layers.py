@@ -8,12 +8,15 @@ section 4.1), so one learning rate suits every layer. Modulation and demodulatio
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 SLOPE, GAIN = 0.2, math.sqrt(2)  # of the activation
 
@@ -92,6 +95,16 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def recomputed(recompute: bool, block: Callable[..., T], *inputs: Any) -> T:
+    """`block(*inputs)`; if `recompute`, nothing that it computes waits for the backward pass, which computes it once
+    more, with the same random numbers (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost")."""
+    if recompute and torch.is_grad_enabled():
+        from torch.utils.checkpoint import checkpoint  # brings along what takes a while to import
+
+        return checkpoint(block, *inputs, use_reentrant=False)
+    return block(*inputs)
+
+
 class ModulatedConv2d(nn.Module):
     """A convolution whose input channels are scaled by a style.
 
@@ -142,10 +155,14 @@ class ResidualDown(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Reads a picture [N, 3, R, R] down to [N, C, 4, 4]; shared design of encoder and discriminator."""
+    """Reads a picture [N, 3, R, R] down to [N, C, 4, 4]; shared design of encoder and discriminator.
+
+    With `recompute` its levels keep nothing for the backward pass: see `recomputed`.
+    """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
+        self.recompute = False
         down = list(channels)[::-1]
         self.from_rgb = EqualConv2d(3, down[0], 1, active=True)
         self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise(down))
@@ -157,7 +174,7 @@ class Trunk(nn.Module):
         """All but the last level: [N, C', 8, 8], where it is still known where things are."""
         x = self.from_rgb(x)
         for block in self.blocks[:-1]:
-            x = block(x)
+            x = recomputed(self.recompute, block, x)
         return x
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from small import SMALL
+from small import SMALL, assert_same
 from torch import Tensor
 
 from stylex.attfind.effects import effect_table
@@ -118,6 +118,31 @@ def test_a_resumed_run_goes_on_with_the_same_losses(trainer):
     for name in ("l1", "kl", "d"):
         if name in here:
             assert here[name] == pytest.approx(there[name], rel=0.02)  # convolutions may sum in another order
+
+
+def test_two_deterministic_runs_end_with_the_same_bits(trainer):
+    """With the views of the classifier and the blur of the first pictures, whose gradients torch sums in any order."""
+    ends = []
+    try:
+        for _ in range(2):
+            t = trainer(**{**PROJECTED, "fade_in_kimg": 1.0}, deterministic=True)
+            for x in batches(6):
+                t.step(x)
+            ends.append({name: t.bare(name).state_dict() for name in t.networks})
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert_same(*ends)
+
+
+def test_what_is_computed_again_has_the_same_losses(trainer):
+    found = []
+    for recompute in (False, True):
+        t = trainer(**PROJECTED, recompute=recompute)
+        for x in batches(4):
+            t.step(x)
+        found.append(t.numbers())
+    for name in ("l1", "kl", "d", "g_grad"):
+        assert found[1][name] == pytest.approx(found[0][name], rel=0.02)
 
 
 def test_pictures_that_are_kept_on_the_device_are_the_same_batches():

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -434,3 +435,28 @@ def test_a_dry_run_says_everything_and_does_nothing(start, capsys, tmp_path):
     for name in ("generator", "mapping", "encoder", "discriminator", "coordinates", "pictures", "memory"):
         assert re.search(rf"^{name} +[\d,.]+ ", rest, re.MULTILINE), name
     assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_that_does_not_fit_names_what_would(start, capsys, monkeypatch):
+    monkeypatch.setattr("train.train.free_memory", lambda device: 10**6)
+    start(dry_run=True)
+    said = capsys.readouterr().out
+    assert "are free on this device: --recompute true takes" in said
+    start(dry_run=True, recompute=True)
+    assert "are free on this device: a smaller --batch_size" in capsys.readouterr().out
+    monkeypatch.setattr("train.train.free_memory", lambda device: None)
+    start(dry_run=True)
+    assert "on this device" not in capsys.readouterr().out
+
+
+def test_a_step_that_no_device_computes_alike_ends_in_one_sentence(pictures, classifier_folder, tmp_path, monkeypatch):
+    """As on a GPU: torch refuses the gradient of a function."""
+
+    def refuse(self, x: torch.Tensor) -> None:
+        raise RuntimeError("f_cuda does not have a deterministic implementation, but you set 'torch.use_determi…")
+
+    options = command_line(data=pictures, classifier=classifier_folder, output=tmp_path / "run")
+    monkeypatch.setattr("train.engine.trainer.Trainer.step", refuse)
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *options])
+    with pytest.raises(SystemExit, match=r"^error: f_cuda cannot be computed with the same bits each time on this"):
+        runpy.run_path(str(SCRIPT), run_name="__main__")

@@ -15,6 +15,7 @@ from torch import Tensor
 from stylex import losses
 from stylex.networks.eye import EfficientNetLite0, unit
 from train.engine.augment import for_discriminator
+from train.engine.steady import blur
 
 Strength = float | Tensor
 Discriminator = Callable[..., Tensor]  # of pictures [N, 3, R, R] and probabilities [N, K]: [N]
@@ -111,10 +112,8 @@ def blurred(x: Tensor, share: float) -> Tensor:
     sigma = share * FIRST_BLUR * x.shape[-1] / 64
     if sigma <= 0:
         return x
-    from torchvision.transforms.v2.functional import gaussian_blur  # two seconds that a script's --help can do without
-
     side = 2 * int(2 * FIRST_BLUR * x.shape[-1] / 64 + 0.5) + 1
-    return gaussian_blur(x, [side, side], [sigma, sigma])
+    return blur(x, side, sigma)
 
 
 def r1(discriminator: Discriminator, x: Tensor, probs: Tensor, strength: Strength) -> Tensor:

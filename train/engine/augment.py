@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from train.engine.steady import sampled
 from train.options.choices import Flips
 
 
@@ -59,7 +60,7 @@ def zoom(x: Tensor, scale: float, turn: float, translate: float) -> Tensor:
     dx, dy = (_uniform(x, -2 * translate, 2 * translate).flatten() for _ in range(2))
     theta = torch.stack([cos, -sin, dx, sin, cos, dy], dim=1).view(n, 2, 3)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled(x, grid)
 
 
 def translate(x: Tensor, share: float = 0.125) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -28,6 +29,45 @@ def train_fast(device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = True
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
+
+
+def always_alike() -> None:
+    """The same bits in every run on the same kind of device: nothing sums in whatever order threads arrive.
+
+    From now on torch refuses what it has no such way for, with a RuntimeError that names it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first matrices are multiplied
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+
+
+def no_such_way(error: RuntimeError) -> str | None:
+    """What torch refused under `always_alike`, for a person to read; None of another error."""
+    what, has_none, _ = str(error).partition(" does not have a deterministic implementation")
+    if not has_none:
+        return None
+    return (
+        f"{what} cannot be computed with the same bits each time on this device, and --deterministic asks for that; "
+        "leave it out, or use a classifier and --perceptual that do without"
+    )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can still be had on a device; None where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    machine, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    if not machine.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in machine.read_text(encoding="ascii").splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    try:  # a container may have less than its machine; what it keeps of files is given back
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        used = int((group / "memory.current").read_text(encoding="ascii")) - int(stat["inactive_file"])
+    except (OSError, ValueError, KeyError):  # there is no such limit
+        return free
+    return min(free, limit - used)
 
 
 # Of a GPU's free memory the pictures may take this share; the step needs the rest.

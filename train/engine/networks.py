@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Adam
 
 from stylex.model import StylEx
 from stylex.networks import kinds
 from stylex.networks.config import ModelConfig
+from stylex.networks.generator import Synthesis
+from stylex.networks.layers import Trunk
 
 NETWORKS = ("generator", "mapping", "encoder", "discriminator")
 AVERAGED = ("generator", "mapping", "encoder")
@@ -49,3 +53,10 @@ def optimizers(built: dict[str, Any], rate: float, encoder_rate: float, rate_d: 
         {"params": built["encoder"].parameters(), "lr": encoder_rate},
     ]
     return adam(groups, lr=rate), adam(built["discriminator"].parameters(), lr=rate_d)
+
+
+def recompute_levels(networks: Iterable[nn.Module]) -> None:
+    """From now on, keep nothing of their levels for the backward pass, see `layers.recomputed`."""
+    for part in (part for network in networks for part in network.modules()):
+        if isinstance(part, (Synthesis, Trunk)):
+            part.recompute = True

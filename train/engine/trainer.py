@@ -25,12 +25,12 @@ from train.engine.adversarial import Adversary, OwnNetwork, SharedEye
 from train.engine.augment import flip
 from train.engine.checkpoint import ResumeError
 from train.engine.compiled import BACKEND, COMPILED, compile_networks
-from train.engine.device import train_fast
+from train.engine.device import always_alike, train_fast
 from train.engine.ema import EMA
 from train.engine.eyes import eyes
 from train.engine.kind import Kind
 from train.engine.mixing import mixing
-from train.engine.networks import AVERAGED, NETWORKS, build, optimizers
+from train.engine.networks import AVERAGED, NETWORKS, build, optimizers, recompute_levels
 from train.engine.objective import Term
 from train.engine.swap import followers, swap_top
 from train.options.training import Options
@@ -58,6 +58,8 @@ class Trainer:
         )
         device = self.accelerator.device
         train_fast(device)
+        if o.deterministic:
+            always_alike()
         torch.manual_seed(o.seed)
         classes = len(classifier.class_names)
         config = o.model_config(classes, init.config if init else None)
@@ -69,6 +71,8 @@ class Trainer:
         self.features = features.to(device)
         built = build(config, device, classifier.class_names, init)
         self.ema: dict[str, EMA[Any]] = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
+        if o.recompute:
+            recompute_levels(built.values())
         rate = o.learning_rate
         movers = optimizers(built, rate, rate * o.encoder_lr_mul, rate * o.discriminator_lr_mul)
         prepared = self.accelerator.prepare(*built.values(), *movers)

@@ -104,6 +104,11 @@ class Options:
         mixed_precision: auto takes what `accelerate launch --mixed_precision bf16` asks for, else bf16 where the
             processor itself computes in it, and does not only emulate it.
         compile: the networks through torch.compile; minutes before the first step. docs/speed.md tells whether it pays.
+        recompute: keep nothing of the levels of generator and encoder (and of the paper's discriminator) for the
+            backward pass, and compute it once more there: less memory, a longer step, the same numbers. dry_run says
+            where it is needed.
+        deterministic: the same bits in every run on the same kind of GPU, for a slower step; of a processor they are
+            anyway.
         flips: none, horizontal or dihedral; only what does not change the class.
         warmup_kimg: so long only encoder and generator, without the discriminator.
         fade_in_kimg: over so many kimg after the warm-up the discriminator's weight grows to adversarial_weight; over
@@ -195,6 +200,8 @@ class Options:
     discriminator_lr_mul: float = None  # type: ignore[assignment]
     mixed_precision: Precision = "auto"
     compile: bool = False
+    recompute: bool = False
+    deterministic: bool = False
     flips: Flips = "horizontal"
     warmup_kimg: float = 50.0
     fade_in_kimg: float = 2.0
@@ -261,6 +268,10 @@ class Options:
         if 0 < self.random_path_every < 2:
             raise ConfigError("random_path_every is 1; then the encoder would never be trained; use 0, or 2 and more")
 
+        if self.recompute and self.compile:
+            raise ConfigError(
+                "recompute and compile are both asked for, and compiled networks choose what they keep; use one"
+            )
         if projected and self.r1_weight:
             raise ConfigError(
                 f"r1_weight is {self.r1_weight:g}, and a projected discriminator has no R1; leave it out, or use "

@@ -47,6 +47,8 @@ def test_every_option_can_be_given_on_the_command_line():
         "hub_private_repo": "true",
         "dry_run": "true",
         "compile": "true",
+        "recompute": "true",
+        "deterministic": "true",
         "balance": "true",
     }
     values |= {"discriminator": "stylegan2"}

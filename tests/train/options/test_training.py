@@ -52,6 +52,11 @@ def test_a_schedule_that_never_trains_the_encoder_is_refused():
         Options("d", "o", "c", random_path_every=1)
 
 
+def test_networks_are_compiled_or_computed_twice():
+    with pytest.raises(ConfigError, match="recompute and compile are both asked for"):
+        Options("d", "o", "c", recompute=True, compile=True)
+
+
 def test_channels_replace_those_of_the_preset():
     o = Options("d", "o", "c", resolution=32, channels=[4, 5, 6, 7], w_dim=9)
     config = o.model_config(3)
