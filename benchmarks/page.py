@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -47,6 +48,24 @@ def write(page: Path, name: str, script: str, table: str, title: str = "Measured
     before, _, after = read(page, name, script, title)
     start, end = marks(name, script)
     page.write_text(f"{before}{start}\n{table.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def put_rows(page: Path, name: str, script: str, head: str, rows: Sequence[str], cells: int) -> None:
+    """Put rows into a table, those of larger numbers in the first cell below, in the place of rows with the same first
+    `cells`; the others stay.
+
+    Raises:
+        OutputError: see `read`.
+    """
+
+    def key(row: str) -> list[str]:
+        return row.split("|")[1 : 1 + cells]
+
+    _, before, _ = read(page, name, script)
+    anew = [key(row) for row in rows]
+    kept = [row for row in before.splitlines()[2:] if key(row) not in anew]
+    body = sorted([*kept, *rows], key=lambda row: int(key(row)[0]))
+    write(page, name, script, "\n".join([head, "|" + " --- |" * (head.count("|") - 1), *body]))
 
 
 def machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.util
@@ -147,6 +148,79 @@ def test_what_a_recipe_has_started_ends_with_it(tmp_path, monkeypatch):
     pytest.fail("it is still running")
 
 
+def test_the_memory_of_a_step_is_measured_beside_what_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    memory, found = load("memory"), []
+    values = {**SMALL, "discriminator": "projected", "path_weight": 0.0}
+    small = [word for n, v in values.items() if n not in ("resolution", "batch_size") for word in (f"--{n}", str(v))]
+    for what in ("training", "recomputed", "search"):
+        words = ["--child", "--what", what, "--resolution", "32", "--batches", "4", "--keep", "3"]
+        row = memory.main([*words, "--json", str(tmp_path / f"{what}.json"), *small])
+        assert json.loads((tmp_path / f"{what}.json").read_text(encoding="utf-8")) == row
+        assert 0 < row["start_mb"] <= row["peak_memory_mb"]
+        found.append({"what": what} | row)
+    plain, recomputed, search = found
+    assert recomputed["counted_mb"] < plain["counted_mb"]
+    assert search["width"] in (8, 16, 32, 64)
+    measured = tmp_path / "measured.json"
+    measured.write_text(json.dumps({"runs": [*found, {"what": "training", "resolution": 64, "error": "failed"}]}))
+    memory.main(["--measured", str(measured), "--docs", str(tmp_path)])
+    _, table, _ = importlib.import_module("benchmarks.page").read(tmp_path / "speed.md", "memory", "memory")
+    lines = table.splitlines()
+    assert lines[2].startswith("| 32 | training, float32 | 4 | ")
+    assert lines[4].startswith("| 32 | search |  | ")
+    assert len(lines) == 5  # what failed is no row
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_every_row_of_the_memory_has_a_process_of_its_own():
+    memory = load("memory")
+    o = argparse.Namespace(resolution=[64, 32], what=["training", "recomputed", "search"], batches=None)
+    assert [" ".join(words) for words in memory.rows(o)] == [
+        f"{what} --resolution {px}{f' --batches {batch}' if batch else ''}"
+        for px in (64, 32)
+        for what, batch in (("training", 4), ("training", 16), ("recomputed", 16), ("search", 0))
+    ]
+
+
+def test_how_the_search_grows_is_a_row_for_each_number_of_pictures(tmp_path):
+    scaling = load("scaling")
+    args = ["--resolution", "32", "--pictures", "2", "4", "--keep", "3", "--every", "256", "--docs", str(tmp_path)]
+    (run,) = scaling.main([*args, "--json", str(tmp_path / "scaling.json")])["runs"]
+    two, four = (run["pictures"][n] for n in (2, 4))
+    assert 0 < two["moves_s"] < four["moves_s"]
+    assert 2 <= run["moves"] <= 2 * 2 * 3  # both ways of three moves for each of two classes
+    assert run["exact_ms_a_move"] > 0
+    text = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert text.count("| 32 | 768 |") == 2
+    scaling.main(args)
+    assert (tmp_path / "speed.md").read_text(encoding="utf-8").count("| 32 | 768 |") == 2
+
+
+def test_processes_share_the_shards_of_a_plan(monkeypatch):
+    scaling = load("scaling")
+    done: list[tuple[int, int]] = []
+
+    def together(folder: Path, resolution: int, pictures: int, count: int, threads: int) -> float:
+        """In this process, one after the other, which spares the starts of torch."""
+        (folder / "go").touch()
+        for part in range(count):
+            row = scaling.compute(folder, resolution, pictures, (part, count))
+            assert row["began"] < row["ended"]
+        plan = scaling.shards.read_plan(folder, scaling.KEY)
+        assert scaling.shards.missing(plan, folder) == []
+        done.append((count, threads))
+        return 6.0 / count if count > 1 else 5.0 / threads + 1.0
+
+    monkeypatch.setattr(scaling, "together", together)
+    found = scaling.shared(32, pictures=4, keep=2, processes=2, rounds=1)
+    assert done == [(1, 1), (2, 1), (1, 2)]
+    assert found["efficiency"] == 1.0
+    assert scaling.line_of_shared(found, "here").startswith(
+        f"| 32 | 4 | {found['moves']} | 6.0 | 2 | 3.0 | 1.00 | 3.5 |"
+    )
+
+
 def test_a_table_goes_between_its_marks_and_what_stands_around_it_stays(tmp_path):
     page = importlib.import_module("benchmarks.page")
     document = tmp_path / "speed.md"
@@ -163,6 +237,16 @@ def test_a_table_goes_between_its_marks_and_what_stands_around_it_stays(tmp_path
     document.write_text(cut, encoding="utf-8")
     with pytest.raises(OutputError, match="put it back, or name other --docs"):
         page.write(document, "numbers", "training", "| c |")
+
+
+def test_rows_of_a_table_are_measured_anew_and_the_others_stay(tmp_path):
+    page = importlib.import_module("benchmarks.page")
+    document = tmp_path / "speed.md"
+    for rows in (["| 128 | a | 1 |", "| 64 | a | 2 |"], ["| 64 | a | 3 |", "| 64 | b | 4 |"]):
+        page.put_rows(document, "numbers", "training", "| px | what | n |", rows, cells=2)
+    _, table, _ = page.read(document, "numbers", "training")
+    lines = ["| px | what | n |", "| --- | --- | --- |", "| 64 | a | 3 |", "| 64 | b | 4 |", "| 128 | a | 1 |"]
+    assert table.splitlines() == lines
 
 
 def test_a_row_of_the_ablations_is_trained_searched_measured_and_written_down_once(
