@@ -2,10 +2,11 @@
 
     python train/repair.py --model checkpoints/leaves --data PICTURES --output runs/leaves-repaired
 
-A person marks attributes of a model: `"no_reason": true` in its attributes.json, or the app's tick. Every training
-picture is then also shown with these coordinates anywhere in their range, under its own label, and the classifier is
-trained on. The page shows both classifiers on the same pictures. The generator stays as it is; it still
-knows the old classifier, so train another one for good explanations of the new.
+A person marks attributes of a model: `"no_reason": true` in its attributes.json, or the tick in the app's review sheet,
+which gives back an attributes.json for `--attributes`. Every training picture is then also shown with these coordinates
+anywhere in their range, under its own label, and the classifier is trained on. The page shows both classifiers on the
+same pictures. The generator stays as it is; it still knows the old classifier, so train another one for good
+explanations of the new.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from stylex import StylEx
 from stylex.attfind.effects import Attribute
 from stylex.classifiers.classifier import Classifier, ClassifierError, save_classifier
 from stylex.explain import at_once
+from stylex.folder import read_attributes
 from stylex.methods.records import MethodError
 from stylex.neighbours import stats_of
 from stylex.pictures.images import to_pil
@@ -69,6 +71,7 @@ class Options:
         model: model folder or Hub repository whose classifier is repaired.
         data: pictures with labels, see train/train.py; the train part teaches, the val part measures.
         output: folder for the repaired classifier, page.html and repair.json.
+        attributes: an attributes.json of the app's review sheet, read in place of the model's own.
         no_reason: style coordinates beside those that attributes.json marks.
         share: of each batch that is changed pictures.
         agreement: weight of how differently a picture and a changed copy of it are called; 0 lets labels alone teach.
@@ -87,6 +90,7 @@ class Options:
     model: str
     data: str
     output: str
+    attributes: str | None = None
     no_reason: list[int] | None = None
     share: float = 0.5
     agreement: float = 0.0
@@ -128,11 +132,23 @@ def marked(model: StylEx, more: Sequence[int] | None = None) -> dict[int, list[A
     if not found:
         raise MethodError(
             'no attribute is marked as no reason: write "no_reason": true beside it in attributes.json, tick it in the '
-            "app, or name coordinates with --no_reason"
+            "app and give its file with --attributes, or name coordinates with --no_reason"
         )
     if wrong := [index for index in found if not 0 <= index < model.space.num_conv]:
         raise MethodError(f"no_reason is {wrong[0]}; the searched coordinates are 0 to {model.space.num_conv - 1}")
     return found
+
+
+def reviewed(model: StylEx, path: Path) -> list[Attribute]:
+    """The attributes of a review of this model.
+
+    Raises:
+        MethodError: if there is no such file.
+        ModelError: if it is of another model.
+    """
+    if not path.is_file():
+        raise MethodError(f"attributes is {path}, which is no file; the app's review sheet makes one")
+    return read_attributes(path, model.space, model.class_names)
 
 
 @torch.no_grad()
@@ -222,8 +238,10 @@ def check_repairable(classifier: Classifier) -> None:
 def main(args: list[str] | None = None) -> dict[str, Any]:
     o = parse(Options, "Take from a classifier what should be no reason for its decisions.", args)
     folder, start = Path(o.output), time.perf_counter()
-    claim(folder, FILES, spare=[o.groups])
+    claim(folder, FILES, spare=[o.groups, o.attributes])
     model = StylEx.from_pretrained(o.model, device=device())
+    if o.attributes is not None:
+        model.attributes = reviewed(model, Path(o.attributes))
     stats, old = stats_of(model), model.classifier
     check_repairable(old)
     chosen = marked(model, o.no_reason)
@@ -279,7 +297,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     }
     sheets = [sheet(model, new, s_val, index, d, stats) for index, d in zip(list(chosen)[:6], was, strict=False)]
     save_classifier(new, folder)
-    with filling(folder, spare=[o.groups]) as aside:
+    with filling(folder, spare=[o.groups, o.attributes]) as aside:
         write_text(aside / "page.html", page(numbers, sheets, both, replaced))
         write_json(aside / "repair.json", numbers)
     print(json.dumps({k: v for k, v in numbers.items() if k != "took_their_place"}, indent=2))

@@ -37,7 +37,7 @@ from train.engine.place import claim_run
 from train.engine.publish import Publisher
 from train.engine.record import Record
 from train.engine.tracker import finish_tracker, require_tracker, start_tracker, track
-from train.engine.trainer import Trainer, named
+from train.engine.trainer import Trainer, judged
 from train.engine.watch import TrainingError
 from train.evaluate import evaluate
 from train.options.command import parse
@@ -165,7 +165,7 @@ def main(args: list[str] | None = None) -> None:
         trainer.load_state(state)
         with suppress(ModelError):  # of another shape, or damaged
             path = run / "model" / "attributes.json"
-            trainer.named = named(read_attributes(path, trainer.bare("generator").space, classifier.class_names))
+            trainer.judged = judged(read_attributes(path, trainer.bare("generator").space, classifier.class_names))
         trainer.accelerator.print(resumed(state, o))
     start_tracker(trainer.accelerator, o, run)
     record = Record(run / "model", resumed=trainer.nimg > 0, processes=trainer.accelerator.num_processes)

@@ -22,6 +22,10 @@ REST = "rest"
 # Fields that older files do not have.
 OPTIONAL_NUMBERS = ("visible_share", "delta_logit_std")
 OPTIONAL_TEXTS = ("name", "rule")
+OPTIONAL = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "proposal", "no_reason", "marks")
+# What a person may have seen in an attribute: what the field knows, what merely goes along with the class, what the
+# camera or the generator made, what is worth a look.
+MARKS = ("known", "confounder", "artefact", "new")
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Attribute(Titled):
     """One coordinate, the way to move it, and what that did to pictures of `source` on their way to `target`.
 
     Means over those pictures of the change of the target's logit and probability, the logit's spread, the share whose
-    decision flips, and the share on which a person sees the change. For a person to fill in are `name`, and
-    `no_reason`: that this should be no reason for a decision, see train/repair.py. `proposal` is a description that was
-    measured (see `stylex/pictures/names.py`); `rule` says by which one it was chosen.
+    decision flips, and the share on which a person sees the change. For a person to fill in are `name`, `marks`, any of
+    `MARKS`, and `no_reason`: that this should be no reason for a decision, see train/repair.py. `proposal` is a
+    description that was measured (see `stylex/pictures/names.py`); `rule` says by which one it was chosen.
     """
 
     index: int
@@ -49,11 +53,18 @@ class Attribute(Titled):
     rule: str | None = None
     proposal: Proposal | None = None
     no_reason: bool = False
+    marks: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        """What a person has said of it, by field: what stays when everything else is measured anew."""
+        return {"name": self.name, "no_reason": self.no_reason, "marks": self.marks}
 
     def to_dict(self) -> dict[str, Any]:
-        row = {**asdict(self), "direction": self.direction.name.lower()}
-        if not self.no_reason:  # as older versions know it
-            del row["no_reason"]
+        row = {**asdict(self), "direction": self.direction.name.lower(), "marks": list(self.marks)}
+        for key in ("no_reason", "marks"):
+            if not row[key]:  # as older versions know it
+                del row[key]
         return row
 
     @classmethod
@@ -66,7 +77,7 @@ class Attribute(Titled):
         if not isinstance(row, dict):
             raise ValueError(f"is {row!r}; it must be an object")
         known = {f.name for f in fields(cls)}
-        if missing := sorted(known - {*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "proposal", "no_reason"} - set(row)):
+        if missing := sorted(known - set(OPTIONAL) - set(row)):
             raise ValueError(f"key {missing[0]} is missing")
         if unknown := sorted(set(row) - known):
             raise ValueError(f"key {unknown[0]} is unknown")
@@ -84,10 +95,15 @@ class Attribute(Titled):
                 raise ValueError(f"{key} is {value!r}; it must be a number")
         if not isinstance(row.get("no_reason", False), bool):
             raise ValueError(f"no_reason is {row['no_reason']!r}; it must be true or false")
+        marks = row.get("marks", [])
+        if not isinstance(marks, list) or not all(mark in MARKS for mark in marks) or len(set(marks)) < len(marks):
+            raise ValueError(f"marks is {marks!r}; it must be a list of {', '.join(MARKS)}, each at most once")
         if row["direction"] not in ("down", "up"):
             raise ValueError(f"direction is {row['direction']!r}; it must be 'down' or 'up'")
         proposal = None if row.get("proposal") is None else Proposal.from_dict(row["proposal"])
-        return cls(**{**row, "direction": Direction[row["direction"].upper()], "proposal": proposal})
+        return cls(
+            **{**row, "direction": Direction[row["direction"].upper()], "proposal": proposal, "marks": tuple(marks)}
+        )
 
 
 def towards(attributes: Sequence[Attribute], source: str, target: str) -> list[Attribute]:

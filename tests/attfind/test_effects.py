@@ -312,6 +312,16 @@ def test_an_attribute_survives_json():
     assert Attribute.from_dict(ROW).name is None
 
 
+def test_what_a_person_saw_survives_json_and_is_left_out_where_nobody_has_said_anything():
+    attribute = Attribute.from_dict({**ROW, "marks": ["new", "known"], "no_reason": True})
+    assert attribute.judged == {"name": None, "no_reason": True, "marks": ("new", "known")}
+    assert Attribute.from_dict(attribute.to_dict()) == attribute
+    assert not {"marks", "no_reason"} & Attribute.from_dict(ROW).to_dict().keys()
+    for odd in ("known", ["seen"], ["known", "known"], [["known"]], None):
+        with pytest.raises(ValueError, match=r"marks is .*; it must be a list of known, confounder, artefact, new"):
+            Attribute.from_dict({**ROW, "marks": odd})
+
+
 def test_a_file_from_before_there_were_proposals_loads_and_one_with_them_says_them():
     assert Attribute.from_dict(ROW).words is None
     proposal = {"text": "darker", "holds": 0.8, "pictures": 30}

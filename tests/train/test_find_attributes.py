@@ -86,14 +86,15 @@ def test_the_same_search_writes_the_same_bytes(find, model_folder):
     assert (model_folder / "attributes.json").read_bytes() == first
 
 
-def test_a_name_that_a_person_gave_survives_a_second_search(find, model_folder):
+def test_what_a_person_said_survives_a_second_search(find, model_folder):
     find()
     path = model_folder / "attributes.json"
     rows = json.loads(path.read_text(encoding="utf-8"))
-    rows["attributes"][0]["name"] = "dark spot"
+    rows["attributes"][0] |= {"name": "dark spot", "no_reason": True, "marks": ["confounder"]}
     path.write_text(json.dumps(rows), encoding="utf-8")
-    names = [a.name for a in find().attributes]
-    assert names == ["dark spot"] + [None] * (len(names) - 1)
+    first, *others = (a.judged for a in find().attributes)
+    assert first == {"name": "dark spot", "no_reason": True, "marks": ("confounder",)}
+    assert others == [{"name": None, "no_reason": False, "marks": ()}] * len(others)
 
 
 def test_without_labels_the_classifier_s_answers_take_turns(find, model_folder, pictures, tmp_path):

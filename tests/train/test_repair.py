@@ -10,6 +10,7 @@ from PIL import Image
 from small import NAMES
 from torch import Tensor
 
+from front.review import read_said, reviewed, save
 from stylex import StylEx, load_classifier
 from stylex.classifiers.adopt import adopt
 from stylex.classifiers.classifier import ClassifierError, wrap
@@ -70,6 +71,16 @@ def test_a_marked_attribute_is_measured_before_and_after_and_the_classifier_is_k
     assert "What took their place" in page
     assert page.count("<img") >= 2
     assert "http" not in page
+
+
+def test_a_review_from_the_app_is_read_in_place_of_the_model_s_own_list(run, tiny_model, tmp_path):
+    said = read_said([{"attribute": 2, "name": "colour", "ticks": ["no reason"]}], len(tiny_model.attributes))
+    save(tmp_path, tiny_model, reviewed(tiny_model.attributes, said))
+    numbers = run("--attributes", str(tmp_path / "attributes.json"))
+    (row,) = numbers["marked"]
+    assert (row["index"], row["names"]) == (tiny_model.attributes[2].index, ["colour"])
+    with pytest.raises(MethodError, match=r"attributes is .*nothing\.json, which is no file; the app's review sheet"):
+        run("--attributes", str(tmp_path / "nothing.json"))
 
 
 def test_a_mark_stays_with_the_model(model_folder, tmp_path):

@@ -39,8 +39,9 @@ from train.options.training import Options
 BALANCE_EVERY, BALANCE_RATE = 16, 0.2
 
 
-def named(attributes: Sequence[Attribute]) -> list[Attribute]:
-    return [a for a in attributes if a.name]
+def judged(attributes: Sequence[Attribute]) -> list[Attribute]:
+    """Those of which a person has said something."""
+    return [a for a in attributes if any(a.judged.values())]
 
 
 class Trainer:
@@ -91,7 +92,7 @@ class Trainer:
         self.step_number = self.nimg = 0
         self.early_spread: float | None = None
         # What AttFind found is about other weights than those of now; the names that a person gave are worth keeping.
-        self.named = named(init.attributes) if init and init.class_names == classifier.class_names else []
+        self.judged = judged(init.attributes) if init and init.class_names == classifier.class_names else []
         self.log: dict[str, Tensor] = {}
         self.peaks: dict[str, Tensor] = {}
 
@@ -187,7 +188,7 @@ class Trainer:
             encoder=self.ema["encoder"].module,
             discriminator=self.bare("discriminator"),
             judge=self.judge,
-            attributes=self.named,
+            attributes=self.judged,
         ).to(self.accelerator.device)
 
     def leave(self) -> None:

@@ -203,7 +203,7 @@ def lists_of(
 def attributes_of(model: StylEx, effects: Measured, plan: Plan, choice: Choice) -> list[Attribute]:
     """What the chosen moves did to all pictures of their job, unstable ones too; the best of every job first."""
     names = model.class_names
-    old = {(a.index, a.direction, a.target): a.name for a in model.attributes}
+    old = {(a.index, a.direction, a.target): a.judged for a in model.attributes}
     numbers = measured(effects, choice)
     attributes = []
     for place in range(max(map(len, choice.lists))):
@@ -229,8 +229,8 @@ def attributes_of(model: StylEx, effects: Measured, plan: Plan, choice: Choice) 
                     delta_prob=prob,
                     images_share=flips,
                     visible_share=float(share[direction, m]),
-                    name=old.get((index, direction, names[target])),
                     rule=choice.rule,
+                    **old.get((index, direction, names[target]), {}),
                 )
             )
     return attributes
