@@ -1,10 +1,12 @@
 """The Space: look at what an image classifier looks at. This file builds the interface and wires it to its answers.
 
 python app.py    shows the models in checkpoints/, and before them those that STYLEX_MODELS names with commas between
-                 them: folders and Hub repositories; me/stylex-mine@v2 is pinned at that revision
+                 them: folders and Hub repositories; me/stylex-mine@v2 is pinned at that revision. Visitors may bring
+                 those that STYLEX_ALLOW names, me/* for all of an owner, and compare a model's classifier with those
+                 of the folders in STYLEX_CLASSIFIERS
 
-What stands where: front/models.py the models to choose from, front/handlers.py what a click does, front/closer.py what
-a closer look shows, front/views.py and the other views what is then shown, front/endpoints.py the same for programs.
+What stands where: front/models.py the models to choose from, front/handlers/ what a click does, front/closer.py what a
+closer look shows, front/views.py and the other views what is then shown, front/endpoints.py the same for programs.
 """
 
 from __future__ import annotations
@@ -25,14 +27,22 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 import front.gpu  # before anything that imports torch
-from front import views
+from front import own_views, views
 from front.cores import use_no_more_than_our_cores
 from front.endpoints import MAX_TOP_K, Endpoints
+from front.endpoints_of_models import EndpointsOfModels
 from front.guard import MAX_UPLOAD_MB, Guard
-from front.handlers import Handlers
+from front.guests import MAX_NAME, Guests, rules
+from front.handlers.bench import Bench
+from front.handlers.comparison import Comparisons
+from front.handlers.judging import Judging
+from front.handlers.overview import Overview
+from front.handlers.reviewing import Reviewing
+from front.handlers.screen import Screen
 from front.methods import METHODS
 from front.models import Shelf, wishes
 from front.replies import KNOB_END, TOP_K, picture_file
+from front.rivals import classifiers
 from stylex import Method, ModelError, Strategy
 from stylex.terminal import print_anything
 
@@ -45,6 +55,8 @@ STRATEGIES = [("each one alone", "independent"), ("one on top of the other", "su
 # Explanations wait in one line and take all cores in turn: two at once would each take twice as long, and the memory of
 # both. A knob is a single small forward pass and does not wait.
 IN_LINE: dict[str, Any] = {"concurrency_id": "explain", "concurrency_limit": 1}
+# Whoever waits for the Hub holds up nobody else.
+FETCHING: dict[str, Any] = {"concurrency_id": "fetch", "concurrency_limit": 1}
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 MAX_WAITING = 100
@@ -52,12 +64,6 @@ MAX_WAITING = 100
 THREADS = 4
 # Visitors whose picture is remembered, those seen last; each takes about half a megabyte.
 MAX_VISITORS = 300
-# What runs a network.
-SCREENS_ON_GPU = ("show_first", "choose_model", "show_sample", "show_upload", "show_again", "ask_place")
-ON_GPU = (*SCREENS_ON_GPU, "show_comparison", "show_comparison_again", "show_pair", "show_pair_again")
-KNOBS_ON_GPU = ("turn_knobs", "turn_all_to", "show_steps")
-ENDPOINTS_ON_GPU = ("classify", "explain", "counterfactual", "compare")
-
 # Events of the two gr.HTML that hold buttons; each says which button was meant.
 ON_SAMPLE = """element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-sample]');
@@ -71,6 +77,7 @@ ON_CARD = """element.addEventListener('click', (event) => {
     if (button) trigger(name, { number: Number(button.dataset[name]) });
   }
 });"""
+ON_REVIEW = (FRONT / "review.js").read_text(encoding="utf-8")
 ON_PAINT = (FRONT / "paint.js").read_text(encoding="utf-8")
 NO_SAMPLE = "() => document.querySelectorAll('[data-sample]').forEach(b => b.setAttribute('aria-pressed', false))"
 SAVE_FILE = "() => document.querySelector('a#sx-file, #sx-file a, #sx-file').click()"
@@ -78,11 +85,15 @@ SAVE_FILE = "() => document.querySelector('a#sx-file, #sx-file a, #sx-file').cli
 
 def build_app(shelf: Shelf) -> gr.Blocks:
     """The interface to the models of a shelf that has been filled."""
-    do, first = front.gpu.lend(Handlers(shelf), ON_GPU + KNOBS_ON_GPU), shelf.get()
+    screen, bench = front.gpu.lent(Screen(shelf)), front.gpu.lent(Bench(shelf))
+    comparisons, overview = front.gpu.lent(Comparisons(shelf)), front.gpu.lent(Overview(shelf))
+    reviewing, judging = front.gpu.lent(Reviewing(shelf)), front.gpu.lent(Judging(shelf))
+    first, allowed = shelf.get(), shelf.guests.allowed if shelf.guests else []
     classes = first.model.class_names
 
     with gr.Blocks(title="StylEx", analytics_enabled=False, delete_cache=(KEEP_S, KEEP_S)) as app:
         visit, tab, seen, compared = gr.State(None), gr.State("picture"), gr.State(None), gr.State(None)
+        laid, is_reviewing, duelled = gr.State(None), gr.State(False), gr.State(None)
         with gr.Row(elem_classes="sx-head"):
             with gr.Column(scale=4, min_width=280):
                 lead = gr.HTML(views.lead(classes), elem_classes="sx sx-lead")
@@ -96,7 +107,8 @@ def build_app(shelf: Shelf) -> gr.Blocks:
                 )
         banner = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-banner")
         look = gr.Timer(LOOK_S, active=False)
-        with gr.Tab("One picture") as picture_tab:
+        tabs = gr.Tabs(overflow_behavior="wrap")  # on a phone none of them is hidden in a menu
+        with tabs, gr.Tab("One picture") as picture_tab:
             missing = gr.HTML(elem_classes="sx sx-banner", elem_id="sx-missing")
             with gr.Row(elem_classes="sx-columns"):
                 with gr.Column(scale=3, min_width=270, elem_classes="sx-left"):
@@ -152,73 +164,118 @@ def build_app(shelf: Shelf) -> gr.Blocks:
                     save = gr.Button(
                         "Download everything (zip)", size="sm", visible=False, elem_id="sx-zip", elem_classes="sx-plain"
                     )
-        with gr.Tab("Compare") as compare_tab:
+        with tabs, gr.Tab("Compare") as compare_tab:
             comparison = gr.HTML(elem_classes="sx", elem_id="sx-comparison", min_height=240)
-        with gr.Tab("The classifier") as classifier_tab:
+        with tabs, gr.Tab("The classifier") as classifier_tab:
             with gr.Row(elem_classes="sx-pair-of-classes"):
                 source = gr.Dropdown(classes, value=classes[0], label="From", min_width=140, elem_id="sx-source")
                 goal = gr.Dropdown(classes, value=classes[1], label="To", min_width=140, elem_id="sx-goal")
+            with gr.Accordion("Review these attributes", open=False, elem_id="sx-review") as review:
+                sheet = gr.HTML(elem_classes="sx", elem_id="sx-sheet", js_on_load=ON_REVIEW, min_height=80)
             found = gr.HTML(elem_classes="sx", elem_id="sx-survey", min_height=240)
             papers = gr.Button("Download all numbers (zip)", size="sm", elem_id="sx-papers", elem_classes="sx-plain")
+        with tabs, gr.Tab("Two classifiers") as versus_tab:
+            rival = gr.Dropdown([], label="Compared with", visible=False, elem_id="sx-rival")
+            duel = gr.HTML(elem_classes="sx", elem_id="sx-duel", min_height=240)
+        with gr.Accordion("A model of your own", open=False, elem_id="sx-own"):
+            gr.HTML(own_views.how(allowed), elem_classes="sx")
+            with gr.Row(visible=bool(allowed)):
+                wanted = gr.Textbox(
+                    label="Repository", placeholder="someone/stylex-leaves", max_length=MAX_NAME, max_lines=1, scale=4
+                )
+                bring = gr.Button("Show it", size="sm", min_width=80, scale=1, elem_classes="sx-plain")
+            brought = gr.HTML(elem_classes="sx", elem_id="sx-brought")
         # Made on demand, then clicked by SAVE_FILE.
         file = gr.DownloadButton("Download", elem_id="sx-file", elem_classes="sx-hidden")
 
         shelved = [model, banner, look]
         shown = [visit, missing, answer, target, method, strategy, flickers, stepped, asking, painter, placed]
         shown += [workbench, save, moved, *knobs]
-        exhibit = [lead, sampler, source, goal, seen, found, *shown]
+        exhibit = [lead, sampler, source, goal, seen, found, laid, sheet, *shown]
         explaining: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": flickers}
         surveyed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": found}
         laid_out: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": comparison}
+        reviewed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": sheet}
+        judged: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": duel}
 
-        app.load(do.show_models, None, shelved, **AT_ONCE, **PRIVATE)
-        app.load(do.show_first, None, [model, *exhibit], **explaining)
-        look.tick(do.look_for_models, None, shelved, **AT_ONCE, **PRIVATE)
-        switched = model.input(do.choose_model, [model, method, strategy, visit], exhibit, **explaining)
-        switched.success(do.show_pair_again, [tab, model, source, goal, seen], [seen, found], **surveyed)
-        switched.success(do.show_comparison_again, [tab, visit, compared], [compared, comparison], **laid_out)
+        app.load(screen.show_models, None, shelved, **AT_ONCE, **PRIVATE)
+        app.load(screen.show_first, None, [model, *exhibit], **explaining)
+        look.tick(screen.look_for_models, model, shelved, **AT_ONCE, **PRIVATE)
+        fetched = gr.on(
+            [bring.click, wanted.submit],
+            screen.bring_model,
+            wanted,
+            [model, brought],
+            **FETCHING,
+            **PRIVATE,
+            show_progress_on=brought,
+        )
+        chosen = [model, method, strategy, visit]
+        for switched in (
+            model.input(screen.choose_model, chosen, exhibit, **explaining),
+            fetched.success(screen.choose_model, chosen, exhibit, **explaining),
+        ):
+            switched.success(overview.show_pair_again, [tab, model, source, goal, seen], [seen, found], **surveyed)
+            switched.success(
+                comparisons.show_comparison_again, [tab, visit, compared], [compared, comparison], **laid_out
+            )
+            switched.success(judging.show_duel_again, [tab, model, rival, duelled], [rival, duelled, duel], **judged)
+            switched.success(
+                reviewing.show_sheet_again, [is_reviewing, model, source, goal, laid], [laid, sheet], **reviewed
+            )
 
-        sampler.pick(do.show_sample, [model, method, strategy], [model, *exhibit], **explaining)
-        sent = upload.upload(do.show_upload, [upload, model, method, strategy], shown, **explaining)
+        sampler.pick(screen.show_sample, [model, method, strategy], [model, *exhibit], **explaining)
+        sent = upload.upload(screen.show_upload, [upload, model, method, strategy], shown, **explaining)
         for ended in (sent.success, sent.failure):  # either way the box is ready for the next picture
             ended(lambda: None, None, upload, **AT_ONCE, **PRIVATE)
         sent.success(None, js=NO_SAMPLE)
         for choice in (target, method, strategy):
             choice.input(
-                do.show_again, [visit, target, method, strategy], shown, trigger_mode="always_last", **explaining
+                screen.show_again, [visit, target, method, strategy], shown, trigger_mode="always_last", **explaining
             )
 
         for knob in knobs:
-            knob.input(do.turn_knobs, [visit, *knobs], moved, trigger_mode="always_last", **AT_ONCE, **PRIVATE)
+            knob.input(bench.turn_knobs, [visit, *knobs], moved, trigger_mode="always_last", **AT_ONCE, **PRIVATE)
         for button, amount in ((to_end, 1.0), (to_start, 0.0)):
             turned = gr.State(amount)
-            button.click(do.turn_all_to, [turned, visit], [*knobs, moved], **AT_ONCE, **PRIVATE)
+            button.click(bench.turn_all_to, [turned, visit], [*knobs, moved], **AT_ONCE, **PRIVATE)
 
-        painter.ask(do.ask_place, visit, placed, show_progress_on=placed, **IN_LINE, **PRIVATE)
-        flickers.steps(do.show_steps, visit, stepped, show_progress="hidden", **IN_LINE, **PRIVATE)
-        made = flickers.gif(do.save_gif, visit, file, show_progress="hidden", **IN_LINE, **PRIVATE)
+        painter.ask(bench.ask_place, visit, placed, show_progress_on=placed, **IN_LINE, **PRIVATE)
+        flickers.steps(bench.show_steps, visit, stepped, show_progress="hidden", **IN_LINE, **PRIVATE)
+        made = flickers.gif(bench.save_gif, visit, file, show_progress="hidden", **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
-        made = save.click(do.save_all, visit, file, show_progress_on=save, **IN_LINE, **PRIVATE)
+        made = save.click(bench.save_all, visit, file, show_progress_on=save, **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
-        made = papers.click(do.save_papers, model, file, show_progress_on=papers, **IN_LINE, **PRIVATE)
+        made = papers.click(overview.save_papers, model, file, show_progress_on=papers, **IN_LINE, **PRIVATE)
         made.success(None, js=SAVE_FILE)
 
-        for name, opened in (("picture", picture_tab), ("compare", compare_tab), ("classifier", classifier_tab)):
+        every = {"picture": picture_tab, "compare": compare_tab, "classifier": classifier_tab, "versus": versus_tab}
+        for name, opened in every.items():
             named = gr.State(name)
             opened.select(lambda name: name, named, tab, **AT_ONCE, **PRIVATE)
-        compare_tab.select(do.show_comparison, [visit, compared], [compared, comparison], **laid_out)
-        classifier_tab.select(do.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
+        compare_tab.select(comparisons.show_comparison, [visit, compared], [compared, comparison], **laid_out)
+        classifier_tab.select(overview.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
         for one, other in ((source, goal), (goal, source)):
-            apart = one.input(do.keep_apart, [model, one, other], other, **AT_ONCE, **PRIVATE)
-            apart.success(do.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
+            apart = one.input(overview.keep_apart, [model, one, other], other, **AT_ONCE, **PRIVATE)
+            apart.success(overview.show_pair, [model, source, goal, seen], [seen, found], **surveyed)
+            apart.success(
+                reviewing.show_sheet_again, [is_reviewing, model, source, goal, laid], [laid, sheet], **reviewed
+            )
+        review.expand(reviewing.show_sheet, [model, source, goal, laid], [laid, sheet], **reviewed)
+        for told, turned in ((True, review.expand), (False, review.collapse)):
+            turned(lambda is_open: is_open, gr.State(told), is_reviewing, **AT_ONCE, **PRIVATE)
+        made = sheet.save(reviewing.save_review, model, file, show_progress="hidden", **IN_LINE, **PRIVATE)
+        made.success(None, js=SAVE_FILE)
+        versus_tab.select(judging.show_duel, [model, rival, duelled], [rival, duelled, duel], **judged)
+        rival.input(judging.show_duel, [model, rival, duelled], [rival, duelled, duel], **judged)
 
-        add_endpoints(front.gpu.lend(Endpoints(shelf), ENDPOINTS_ON_GPU))
+        add_endpoints(front.gpu.lent(Endpoints(shelf)), front.gpu.lent(EndpointsOfModels(shelf)))
 
     # Nobody passes the line: what waits there cannot be asked for directly.
     return app.queue(max_size=MAX_WAITING, api_open=False)
 
 
-def add_endpoints(do: Endpoints) -> None:
+def add_endpoints(do: Endpoints, of_models: EndpointsOfModels) -> None:
     """What programs may call; the components say what goes in and comes out, and no visitor sees them."""
     with gr.Column(visible=False):
         image, towards, model = (
@@ -229,7 +286,9 @@ def add_endpoints(do: Endpoints) -> None:
         how = gr.Dropdown(list(get_args(Strategy)), value="independent", label="strategy")
         method = gr.Dropdown(list(get_args(Method)), value="attfind", label="method")
         count = gr.Number(TOP_K, label="top_k", precision=0, minimum=1, maximum=MAX_TOP_K)
-        moves, numbers, result = gr.JSON(label="moves"), gr.JSON(label="numbers"), gr.File(label="file")
+        moves, cells, said = gr.JSON(label="moves"), gr.JSON(label="cells"), gr.JSON(label="said")
+        second, repository = gr.Textbox("", label="second"), gr.Textbox("", label="repository")
+        numbers, result = gr.JSON(label="numbers"), gr.File(label="file")
         both: list[Any] = [numbers, result]
         asked = [image, towards, how, count, model, method]
         gr.Button().click(do.classify, [image, model], numbers, api_name="classify", **IN_LINE)
@@ -237,6 +296,12 @@ def add_endpoints(do: Endpoints) -> None:
         asked = [image, moves, towards, model]
         gr.Button().click(do.counterfactual, asked, both, api_name="counterfactual", **IN_LINE)
         gr.Button().click(do.compare, [image, towards, model], both, api_name="compare", **IN_LINE)
+        asked = [image, towards, how, count, model, method]
+        gr.Button().click(do.trust, asked, both, api_name="trust", **IN_LINE)
+        gr.Button().click(do.place, [image, cells, towards, model], both, api_name="place", **IN_LINE)
+        gr.Button().click(of_models.versus, [second, model], both, api_name="versus", **IN_LINE)
+        gr.Button().click(of_models.review, [said, model], both, api_name="review", **IN_LINE)
+        gr.Button().click(of_models.bring, repository, numbers, api_name="bring", **FETCHING)
 
 
 def launch_options() -> dict[str, Any]:
@@ -272,9 +337,13 @@ def main() -> int:
     for sentence in WARNINGS:
         print(f"warning: {sentence}", file=sys.stderr)
     use_no_more_than_our_cores()
-    shelf = Shelf(wishes(os.environ.get("STYLEX_MODELS", ""), HERE / "checkpoints"))
     try:
         options = launch_options()
+        shelf = Shelf(
+            wishes(os.environ.get("STYLEX_MODELS", ""), HERE / "checkpoints"),
+            Guests(rules(os.environ.get("STYLEX_ALLOW", ""))),
+            classifiers(os.environ.get("STYLEX_CLASSIFIERS", "")),
+        )
         shelf.fill()
     except (ModelError, Unfit) as error:
         print(f"error: {error}", file=sys.stderr)

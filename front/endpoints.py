@@ -1,4 +1,4 @@
-"""What programs ask for: by REST, with gradio_client, or as tools of a language model (MCP)."""
+"""What programs ask of a picture: by REST, with gradio_client, or as tools of a language model (MCP)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from front.closer import overlays
 from front.methods import maps_here
 from front.models import Shelf
-from front.replies import KNOB_END, TOP_K, keep, keep_all, keep_copies, load, named, plainly
+from front.place import asked, cells_of, reach
+from front.replies import KNOB_END, TOP_K, keep, keep_all, keep_copies, keep_pictures, load, named, plainly
+from front.trust import trust as checked
 from stylex import Direction, Method, ModelError, Strategy, compare
 from stylex.explain import combine, resolve_target
 from stylex.pictures.images import to_pil
@@ -21,6 +24,8 @@ MAX_MOVES = 64
 
 class Endpoints:
     """Each takes files and numbers and returns files and numbers; its docstring is what a program reads of it."""
+
+    ON_GPU = ("classify", "explain", "counterfactual", "compare", "trust", "place")
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
@@ -124,6 +129,70 @@ class Endpoints:
                 saved = found.save(Path(folder) / "comparison")
                 (saved / MANIFEST).unlink(missing_ok=True)
                 return read_json(saved / "compare.json"), keep_copies(sorted(saved.iterdir()), "comparison")
+
+    def trust(
+        self,
+        image: str,
+        target: str = "",
+        strategy: Strategy = "independent",
+        top_k: int = TOP_K,
+        model: str = "",
+        method: Method = "attfind",
+    ) -> tuple[dict[str, Any], str]:
+        """How far an explanation can be trusted: what was checked of it, and each change laid on the photograph itself.
+
+        Args:
+            image, target, strategy, top_k, model, method: as of `explain`, whose attributes these are.
+
+        Returns:
+            {"target", "picture": {"grade", "checks": [{"says", "holds"}]}, "attributes": [{"title", "grade", "checks",
+            "photograph": {"prob", "agrees"}}]}: the grade is good, fair or weak; "photograph" is what the classifier
+            says of the photograph plus the change, and whether it decides there as on the reconstruction. And a zip of
+            these pictures.
+        """
+        with plainly():
+            chosen = self.shelf.get(model).model
+            e = chosen.explain(load(image), target or None, top_k, strategy, method=method)
+            laid = overlays(chosen, e)
+            of_picture, of_edits = checked(chosen, e, laid)
+            numbers = {
+                "target": e.target,
+                "picture": of_picture.to_dict(),
+                "attributes": [
+                    {"title": a.title, **found.to_dict(), "photograph": {"prob": over.prob, "agrees": over.agrees}}
+                    for a, found, over in zip(e.attributes, of_edits, laid, strict=True)
+                ],
+            }
+            named = {"photograph": e.source} | {f"photograph-{n}": o.image for n, o in enumerate(laid, start=1)}
+            return numbers, keep_pictures(named, "trust")
+
+    def place(self, image: str, cells: Any, target: str = "", model: str = "") -> tuple[dict[str, Any], str]:
+        """Which attributes change a place of a picture, and the classifier's answer with it.
+
+        Args:
+            image: the picture.
+            cells: the place, as a list of numbers of cells: 16 in a row and 16 rows, counted from 0 at the upper left.
+            target: the class to move towards; empty for the runner-up.
+            model: name of the model; empty for the first.
+
+        Returns:
+            {"target", "attributes": [{"index", "layer", "channel", "direction", "prob_before", "prob_after", "inside",
+            ...}]}, best first, where "inside" is the share of what it changes that lies in the place; and a zip of the
+            pictures, without a change and with each.
+        """
+        with plainly():
+            where = cells_of(cells)
+            chosen = self.shelf.get(model).model
+            e = chosen.explain(load(image), target or None, 1)
+            found = asked(chosen, e, reach(chosen, e), where)
+            numbers = {
+                "target": e.target,
+                "attributes": [{**one.edit.to_dict(), "inside": one.inside} for one in found],
+            }
+            named = {"before": e.reconstruction} | {
+                f"attribute-{n}": o.edit.image for n, o in enumerate(found, start=1)
+            }
+            return numbers, keep_pictures(named, "place")
 
 
 def read_moves(moves: Any, size: int) -> list[tuple[int, Direction, float]]:

@@ -72,10 +72,17 @@ def place_of(a: Shown) -> tuple[int, object] | None:
 def called(a: Shown) -> str:
     """What an edit is called at the start of a sentence: a person's name, else what was measured, else where in the
     generator it is, in words."""
-    if isinstance(a, AttributeEdit) and a.words in (None, NONE):
-        share = int(a.layer.split("x")[0]) / a.image.width  # points that the layer draws, of those of the picture
-        return f"Something in {next(says for most, says in SCALES if share <= most)}"
+    if isinstance(a, AttributeEdit):
+        return called_by(a.words, a.layer, a.image.width)
     return a.title[:1].upper() + a.title[1:]
+
+
+def called_by(words: str | None, layer: str, side: int) -> str:
+    """The same of a coordinate of this layer, in a picture of so many pixels on a side."""
+    if words in (None, NONE):
+        share = int(layer.split("x")[0]) / side  # points that the layer draws, of those of the picture
+        return f"Something in {next(says for most, says in SCALES if share <= most)}"
+    return words[:1].upper() + words[1:]
 
 
 def _card(

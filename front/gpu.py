@@ -5,8 +5,7 @@ Import this before torch: on ZeroGPU the package `spaces` must come first. Elsew
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Protocol, TypeVar
 
 try:
     import spaces
@@ -16,13 +15,23 @@ except ImportError:
 LENT_S = 30  # for one answer at most
 
 
-def lend(handlers: Any, names: Iterable[str]) -> Any:
-    """Give each of these methods of `handlers` a GPU while it answers; without ZeroGPU nothing changes.
+class Answers(Protocol):
+    """What runs a network among the methods of a class that answers."""
+
+    @property
+    def ON_GPU(self) -> tuple[str, ...]: ...
+
+
+T = TypeVar("T", bound=Answers)
+
+
+def lent(handlers: T) -> T:
+    """Give those methods of `handlers` that its ON_GPU names a GPU while they answer; without ZeroGPU nothing changes.
 
     The methods are bound first, so that the models stay where they are and only the arguments travel.
     """
     if spaces is not None:
-        for name in names:
+        for name in handlers.ON_GPU:
             setattr(handlers, name, spaces.GPU(duration=LENT_S)(getattr(handlers, name)))
     return handlers
 

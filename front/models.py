@@ -10,17 +10,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from front.gpu import device
-from stylex import ModelError, StylEx
+from stylex import Classifier, ModelError, StylEx
 from stylex.classifiers.adopt import is_reference
 from stylex.storage.files import read_json
 from stylex.storage.hub import HubError, fetch, split_revision
 
+T = TypeVar("T")
 # Of the bundled models: its single attributes change the decision most often, so a page begins well with it.
 FIRST = "leaves"
 MAX_SAMPLES = 30
@@ -52,15 +53,18 @@ class Exhibit:
     papers: tuple[Path, ...] = ()
 
     @classmethod
-    def read(cls, name: str, folder: Path) -> Exhibit:
+    def read(cls, name: str, folder: Path, classifier: str | None = None) -> Exhibit:
         """From the folder of a model.
+
+        Args:
+            classifier: the name of a program that makes the classifier of a model that came without it, see
+                docs/data.md; only whoever trained the model has that.
 
         Raises:
             ModelError: saying what is wrong with it.
         """
         measured = folder / "metrics.json"
-        # Of a model that came without its classifier only whoever trained it has that; see docs/data.md.
-        given = os.environ.get("STYLEX_CLASSIFIER") if is_reference(folder / "classifier") else None
+        given = classifier if is_reference(folder / "classifier") else None
         return cls(
             name,
             StylEx.from_pretrained(folder, device=device(), classifier=given),
@@ -70,7 +74,7 @@ class Exhibit:
         )
 
 
-def spread(items: Sequence[Path], most: int) -> list[Path]:
+def spread(items: Sequence[T], most: int) -> list[T]:
     """At most so many of the items, from all over the list."""
     return [items[n * len(items) // most] for n in range(most)] if len(items) > most else list(items)
 
@@ -129,11 +133,37 @@ def wishes(named: str, bundled: Path) -> list[Wish]:
     return list(found.values())
 
 
-class Shelf:
-    """The models in the order in which they are offered, each as soon as it is here."""
+class FurtherModels(Protocol):
+    """Models that visitors bring; front/guests.py."""
 
-    def __init__(self, wanted: Sequence[Wish]) -> None:
+    @property
+    def allowed(self) -> Sequence[object]:
+        """What they may bring, each to be printed."""
+
+    def get(self, name: str) -> Exhibit | None: ...
+
+    def allows(self, name: str) -> bool: ...
+
+    def bring(self, name: str) -> Exhibit: ...
+
+
+class Shelf:
+    """The models in the order in which they are offered, each as soon as it is here.
+
+    Args:
+        guests: further models, each known only to those who name it.
+        classifiers: by name, those that a model's own can be compared with, beside those of the other models.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[Wish],
+        guests: FurtherModels | None = None,
+        classifiers: Mapping[str, Classifier] | None = None,
+    ) -> None:
         self.wanted = list(wanted)
+        self.guests = guests
+        self.classifiers = dict(classifiers or {})
         self._changed = threading.Condition()
 
     def fill(self, patience: float = PATIENCE_S) -> None:
@@ -159,12 +189,18 @@ class Shelf:
         if not self.names():
             raise ModelError(str(self.wanted[-1].error) if self.wanted else "there is no model to show")
 
-    def exhibits(self) -> list[Exhibit]:
-        """The models that are here."""
-        return [wish.exhibit for wish in self.wanted if wish.exhibit is not None]
+    def exhibits(self, beside: str | None = None) -> dict[int, Exhibit]:
+        """The models that are here, by a number that stays theirs whatever else comes, and a guest that is named."""
+        found = {n: wish.exhibit for n, wish in enumerate(self.wanted) if wish.exhibit is not None}
+        guest = self._guest(beside)
+        return found if guest is None else {**found, len(self.wanted): guest}
 
-    def names(self) -> list[str]:
-        return [wish.name for wish in self.wanted if wish.exhibit is not None]
+    def names(self, beside: str | None = None) -> list[str]:
+        """What these go by."""
+        return [exhibit.name for exhibit in self.exhibits(beside).values()]
+
+    def _guest(self, name: str | None) -> Exhibit | None:
+        return self.guests.get(name) if self.guests is not None and name else None
 
     def get(self, name: str | None = None) -> Exhibit:
         """A model by its name; without one, the first that is here.
@@ -175,7 +211,19 @@ class Shelf:
         for wish in self.wanted:
             if wish.exhibit is not None and name in (None, "", wish.name):
                 return wish.exhibit
+        if (guest := self._guest(name)) is not None:
+            return guest
         raise ValueError(f"there is no model {name!r} here; choose one of {', '.join(self.names())}")
+
+    def bring(self, name: str) -> Exhibit:
+        """A model that a visitor names, fetched if that is allowed.
+
+        Raises:
+            ValueError: one sentence why it cannot be had.
+        """
+        if self.guests is None:
+            raise ValueError("this app shows no other models; run it at home with yours")
+        return self.guests.bring(name.strip())
 
     @property
     def is_waiting(self) -> bool:
@@ -216,7 +264,8 @@ class Shelf:
     def _try(self, wish: Wish) -> bool:
         """Get a model, or write down why not; whether another try may help."""
         try:
-            exhibit, error = Exhibit.read(wish.name, fetch(wish.source, revision=wish.revision)), None
+            folder = fetch(wish.source, revision=wish.revision)
+            exhibit, error = Exhibit.read(wish.name, folder, os.environ.get("STYLEX_CLASSIFIER")), None
         except Exception as caught:  # whatever is wrong with one model, the others are shown
             exhibit, error = None, caught
             if str(error) != str(wish.error):

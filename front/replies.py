@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from gradio.data_classes import FileData
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
+from PIL import Image
 
 from stylex import Explanation, ImageError, ModelError
 from stylex.pictures.images import load_image
@@ -78,6 +79,15 @@ def keep_copies(paths: Sequence[Path], name: str) -> str:
             for path in paths:
                 archive.write(path, f"{name}/{path.name}")
         return keep(Path(folder) / f"{name}.zip")
+
+
+def keep_pictures(pictures: Mapping[str, Image.Image], name: str) -> str:
+    """Some pictures, each as PNG by its name, as a zip that gradio serves."""
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{stem}.png" for stem in pictures]
+        for path, picture in zip(paths, pictures.values(), strict=True):
+            picture.save(path)
+        return keep_copies(paths, name)
 
 
 def keep_all(e: Explanation) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,6 +48,9 @@ class Trust:
     def grade(self) -> str:
         share = self.held / max(1, len(self.checks))
         return "good" if share == 1 else "fair" if share >= FAIR else "weak"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"grade": self.grade, "checks": [check._asdict() for check in self.checks]}
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from PIL import Image
@@ -58,18 +58,26 @@ def notice(model: StylEx, has_samples: bool) -> str:
     return f"<p class='quiet'>{text}</p>"
 
 
+def brought(shown: Exhibit) -> str:
+    """What is said of a model that has come."""
+    return (
+        f"<p>{escape(shown.name)} is here, and is shown above; it tells {escape(task_of(shown.model.class_names))}.</p>"
+    )
+
+
 def banner(sentences: Sequence[str]) -> str:
     """What a visitor should know before anything else."""
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
 
 
-def samples(exhibits: Sequence[Exhibit], model: str, pressed: str | None) -> str:
+def samples(exhibits: Mapping[int, Exhibit], model: str, pressed: str | None) -> str:
     """A button for each sample picture of each model; of the model that is looked at all of them, of others a few.
 
     Args:
+        exhibits: each by the number that its buttons send.
         pressed: the sample that is shown of `model`.
     """
-    rows = "".join(_samples_of(n, shown, shown.name == model, pressed) for n, shown in enumerate(exhibits))
+    rows = "".join(_samples_of(n, shown, shown.name == model, pressed) for n, shown in exhibits.items())
     return f"<p class='quiet small'>Choose a picture</p>{rows}" if rows else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,7 @@ def versus(
     files: Sequence[str] | None = None,
     names: tuple[str, str] = ("model", "other"),
     tried: int = TRIED,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Versus:
     """Ask the model's classifier and another one about pictures x [N, 3, R, R] and what the generator makes of them.
 
@@ -192,6 +193,7 @@ def versus(
         files: what the pictures are called.
         names: what a reader calls the two.
         tried: how many moves, all in all.
+        progress: called with the number of moves made so far and of all of them.
 
     Raises:
         ClassifierError: if the other one names other classes.
@@ -215,29 +217,33 @@ def versus(
     answers = probs_rec.argmax(dim=2)
     rows, shown = [], []
     each = max(1, tried // (2 * len(class_names)))
-    for target, name in enumerate(class_names):
+    asked: list[tuple[int, int, Direction, str]] = []
+    for target in range(len(class_names)):
         open_to = s[answers[0] != target], s[answers[1] != target]
-        asked = _asked(model, other, open_to, (target, int(order[target])), each)
-        for (index, direction), by in asked.items():
-            after = drawn(move(s, index, direction, stats))
-            change = both(after)
-            layer, channel = model.space.locate(index)
-            given = next((a.words for a in model.attributes if (a.index, a.direction) == (index, direction)), None)
-            deltas, flips = [], []
-            for k in range(2):
-                open_ = answers[k] != target
-                delta = (change[k, :, target] - probs_rec[k, :, target])[open_]
-                deltas.append(float(delta.mean()) if len(delta) else None)
-                flips.append(float((change[k].argmax(dim=1) == target)[open_].float().mean()) if len(delta) else None)
-            visible = float((metrics.changed_share(x_rec, after) >= metrics.VISIBLE_SHARE).float().mean())
-            row = Moved(
-                index, layer, channel, direction, name, given, (deltas[0], deltas[1]), (flips[0], flips[1]), visible, by
-            )
-            each_gap = (change[0] - probs_rec[0] - change[1] + probs_rec[1])[:, target]
-            n = int((each_gap * (1 if row.gap >= 0 else -1)).argmax())
-            said = [(float(probs_rec[k, n, target]), float(change[k, n, target])) for k in range(2)]
-            rows.append(row)
-            shown.append((n, to_pil(x_rec[n]), to_pil(after[n]), (said[0], said[1])))
+        moves = _asked(model, other, open_to, (target, int(order[target])), each)
+        asked += [(target, index, direction, by) for (index, direction), by in moves.items()]
+    for done, (target, index, direction, by) in enumerate(asked, start=1):
+        name = class_names[target]
+        after = drawn(move(s, index, direction, stats))
+        change = both(after)
+        layer, channel = model.space.locate(index)
+        given = next((a.words for a in model.attributes if (a.index, a.direction) == (index, direction)), None)
+        deltas, flips = [], []
+        for k in range(2):
+            open_ = answers[k] != target
+            delta = (change[k, :, target] - probs_rec[k, :, target])[open_]
+            deltas.append(float(delta.mean()) if len(delta) else None)
+            flips.append(float((change[k].argmax(dim=1) == target)[open_].float().mean()) if len(delta) else None)
+        visible = float((metrics.changed_share(x_rec, after) >= metrics.VISIBLE_SHARE).float().mean())
+        row = Moved(
+            index, layer, channel, direction, name, given, (deltas[0], deltas[1]), (flips[0], flips[1]), visible, by
+        )
+        each_gap = (change[0] - probs_rec[0] - change[1] + probs_rec[1])[:, target]
+        n = int((each_gap * (1 if row.gap >= 0 else -1)).argmax())
+        said = [(float(probs_rec[k, n, target]), float(change[k, n, target])) for k in range(2)]
+        rows.append(row)
+        shown.append((n, to_pil(x_rec[n]), to_pil(after[n]), (said[0], said[1])))
+        progress(done, len(asked))
     ranked = sorted(range(len(rows)), key=lambda i: -abs(rows[i].gap))
     examples: Any = [shown[i] for i in ranked[:SHOWN]]
     called = list(files) if files is not None else [str(n) for n in range(len(x))]

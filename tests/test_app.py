@@ -23,18 +23,24 @@ from PIL import Image
 from small import tiny_classifier
 
 import app
-from front import compare_views, flicker_views, views
+from front import compare_views, flicker_views, place, views
 from front.closer import overlays
 from front.endpoints import read_moves
-from front.handlers import Handlers, Visit
+from front.handlers.bench import Bench
+from front.handlers.comparison import Comparisons
+from front.handlers.overview import Overview
+from front.handlers.screen import Screen
+from front.handlers.visit import Visit
 from front.links import Link
 from front.models import Exhibit, Shelf, Wish
 from front.replies import TOP_K, plainly
-from front.trust import Check, Trust
+from front.trust import Check, Trust, trust
 from stylex import MethodError, StylEx
 from stylex.compare import ROWS
 from stylex.networks.config import ModelConfig
 from stylex.stylespace import StyleStats
+
+ENDPOINTS = ("classify", "explain", "counterfactual", "compare", "trust", "place", "versus", "review", "bring")
 
 
 def shelf_of(*shown: Exhibit) -> Shelf:
@@ -142,9 +148,59 @@ def test_a_bad_picture_or_target_is_refused_in_one_sentence(client, picture, tmp
         client.predict(None, api_name="/classify")
 
 
-def test_the_four_endpoints_are_the_only_ones_and_say_what_they_do(client):
+def test_trust_returns_the_grades_the_reasons_and_the_changes_on_the_photograph(client, tiny_model, picture):
+    numbers, archive = client.predict(handle_file(picture), "spotted", "independent", 2, api_name="/trust")
+    e = tiny_model.explain(picture, "spotted", 2)
+    laid = overlays(tiny_model, e)
+    of_picture, of_edits = trust(tiny_model, e, laid)
+    assert numbers["picture"] == of_picture.to_dict()
+    assert [row["grade"] for row in numbers["attributes"]] == [found.grade for found in of_edits]
+    assert [row["photograph"]["agrees"] for row in numbers["attributes"]] == [over.agrees for over in laid]
+    with zipfile.ZipFile(archive) as files:
+        assert set(files.namelist()) == {f"trust/photograph{n}.png" for n in ("", "-1", "-2")}
+
+
+def test_place_returns_the_attributes_of_a_place(client, tiny_model, picture):
+    numbers, archive = client.predict(handle_file(picture), list(range(128)), "spotted", api_name="/place")
+    e = tiny_model.explain(picture, "spotted", 1)
+    expected = place.asked(tiny_model, e, place.reach(tiny_model, e), place.cells_of(list(range(128))))
+    assert [row["index"] for row in numbers["attributes"]] == [one.edit.index for one in expected]
+    assert numbers["attributes"][0]["inside"] == pytest.approx(expected[0].inside, abs=1e-4)
+    with zipfile.ZipFile(archive) as files:
+        assert len(files.namelist()) == 1 + len(expected)
+    with pytest.raises(AppError, match=r"There is no such place on the picture\.$"):
+        client.predict(handle_file(picture), [256], api_name="/place")
+
+
+def test_versus_returns_what_two_classifiers_say(client):
+    numbers, archive = client.predict(api_name="/versus")
+    assert (numbers["first"], numbers["second"]) == ("the classifier of one", "the classifier of two")
+    assert (numbers["agree"], numbers["disagree"]) == (1.0, [])  # they are the same
+    with zipfile.ZipFile(archive) as files:
+        assert set(files.namelist()) == {"versus/classifiers.json", "versus/classifiers.png"}
+    with pytest.raises(AppError, match=r"no second classifier .*nobody.* for one; choose one of two"):
+        client.predict("nobody", api_name="/versus")
+
+
+def test_review_returns_the_files_that_repair_reads(client, tiny_model):
+    said = [{"attribute": 1, "name": "a rim", "ticks": ["no reason"]}]
+    numbers, archive = client.predict(said, api_name="/review")
+    assert [row.get("no_reason", False) for row in numbers["attributes"]][:3] == [False, True, False]
+    with zipfile.ZipFile(archive) as files:
+        assert json.loads(files.read("review/attributes.json"))["attributes"] == numbers["attributes"]
+        assert b"a rim" in files.read("review/review.csv")
+    with pytest.raises(AppError, match="use a list of known"):
+        client.predict([{"attribute": 1, "ticks": ["good"]}], api_name="/review")
+
+
+def test_bring_refuses_what_is_not_allowed(client):
+    with pytest.raises(AppError, match=r"This app shows no other models; run it at home with yours\.$"):
+        client.predict("me/tiny", api_name="/bring")
+
+
+def test_the_endpoints_are_the_only_ones_and_say_what_they_do(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/classify", "/explain", "/counterfactual", "/compare"}
+    assert set(endpoints) == {f"/{name}" for name in ENDPOINTS}
     assert all(len(info["description"]) > 40 for info in endpoints.values())
 
 
@@ -163,7 +219,7 @@ def test_an_ai_client_finds_the_endpoints_as_tools(shelf, monkeypatch, tmp_path)
         found = anyio.run(tools)
     finally:
         demo.close()
-    assert {name.rpartition("_")[2] for name in found} == {"classify", "explain", "counterfactual", "compare"}
+    assert {name.rpartition("_")[2] for name in found} == set(ENDPOINTS)
     (explain,) = (tool for name, tool in found.items() if name.endswith("explain"))
     assert explain.description.startswith("Which attributes would change the classifier's mind")
     assert {"image", "target", "strategy", "top_k", "model"} <= set(explain.inputSchema["properties"])
@@ -189,17 +245,16 @@ def test_a_program_may_name_a_model_of_the_shelf_and_no_other(client, picture):
 def test_a_model_without_statistics_or_pictures_says_so_in_one_sentence(tiny_model, shelf):
     bare = StylEx(tiny_model.config, tiny_model.classifier)
     for model, says in ((bare, "no style statistics yet"), (tiny_model, "Choose a picture of your own")):
-        do = Handlers(shelf_of(Exhibit("bare", model, {})))
-        screen = do.show_first(ask())
+        screen = Screen(shelf_of(Exhibit("bare", model, {}))).show_first(ask())
         assert sum(says in part for part in screen if isinstance(part, str)) == 1
         assert not any(isinstance(part, Visit) for part in screen)
     assert "no style statistics yet" in str(
-        Handlers(shelf_of(Exhibit("bare", bare, {}))).show_pair("bare", "plain", "spotted")
+        Overview(shelf_of(Exhibit("bare", bare, {}))).show_pair("bare", "plain", "spotted")
     )
 
 
 def test_a_link_brings_model_sample_target_and_attribute_back(shelf):
-    do = Handlers(shelf)
+    do = Screen(shelf)
     (visit,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
     assert (visit.model, visit.sample) == ("one", "spotted-0")
     (visit,) = (part for part in do.choose_model("two", "attfind", "subset") if isinstance(part, Visit))
@@ -219,7 +274,7 @@ def test_a_link_brings_model_sample_target_and_attribute_back(shelf):
 
 
 def test_a_link_to_what_is_not_here_shows_the_first_and_says_what_is_missing(shelf):
-    do = Handlers(shelf)
+    do = Screen(shelf)
     for query, says in (
         ({"model": "<b>"}, "The link asks for &lt;b&gt;, which is not here."),
         ({"sample": "nosuch"}, "The link asks for the picture nosuch"),
@@ -233,7 +288,7 @@ def test_a_link_to_what_is_not_here_shows_the_first_and_says_what_is_missing(she
 
 
 def test_another_method_is_shown_and_its_knobs_turn(shelf, tiny_model, picture):
-    do = Handlers(shelf)
+    do, bench = Screen(shelf), Bench(shelf)
     says = tiny_model.explain(picture).reconstruction_probs
     target = min(says, key=says.__getitem__)  # something to be reached
     for method in ("counterfactual", "eigenfind", "random"):
@@ -244,8 +299,8 @@ def test_another_method_is_shown_and_its_knobs_turn(shelf, tiny_model, picture):
         assert str(visit.link).endswith(f"&method={method}")
         a, *_ = e.attributes
         # Turned to its end, a knob gives what its flicker says.
-        assert f"id='sx-now'>{views.percent(a.prob_after)}<" in do.turn_knobs(visit, 1.0)
-        assert f"id='sx-now'>{views.percent(a.prob_before)}<" in do.turn_knobs(visit, 0.0)
+        assert f"id='sx-now'>{views.percent(a.prob_after)}<" in bench.turn_knobs(visit, 1.0)
+        assert f"id='sx-now'>{views.percent(a.prob_before)}<" in bench.turn_knobs(visit, 0.0)
 
 
 def test_a_method_without_an_answer_says_why_and_attfind_answers_instead(shelf, tiny_model, monkeypatch, picture):
@@ -253,7 +308,7 @@ def test_a_method_without_an_answer_says_why_and_attfind_answers_instead(shelf, 
         raise MethodError("the classifier gives spotted 0.95 on this reconstruction already")
 
     monkeypatch.setattr("stylex.model.explain_by", silent)
-    do = Handlers(shelf)
+    do = Screen(shelf)
     for screen in (
         do.show_first(ask(method="counterfactual")),
         do.show_upload(str(picture), "one", "counterfactual", "independent"),
@@ -267,31 +322,31 @@ def test_a_method_without_an_answer_says_why_and_attfind_answers_instead(shelf, 
 
 
 def test_every_method_is_compared_on_the_picture_that_is_looked_at(shelf, picture):
-    do = Handlers(shelf)
-    assert do.show_comparison(None) == [None, compare_views.NOTHING]
+    do, comparisons = Screen(shelf), Comparisons(shelf)
+    assert comparisons.show_comparison(None) == [None, compare_views.NOTHING]
     (visit,) = (part for part in do.show_first(ask(model="two", target="spotted")) if isinstance(part, Visit))
-    compared, page = do.show_comparison(visit)
+    compared, page = comparisons.show_comparison(visit)
     assert compared == visit.subject
     assert page.count("class='sx-method'") == len(ROWS)
     assert page.count("<img") == page.count(" alt='")
-    assert do.show_comparison(visit, compared) == gr.skip()
-    assert do.show_comparison(visit)[1] is page  # of a sample it is computed once for all visitors
-    assert do.show_comparison_again("compare", visit)[1] is page
-    assert do.show_comparison_again("picture", visit) == gr.skip()
+    assert comparisons.show_comparison(visit, compared) == gr.skip()
+    assert comparisons.show_comparison(visit)[1] is page  # of a sample it is computed once for all visitors
+    assert comparisons.show_comparison_again("compare", visit)[1] is page
+    assert comparisons.show_comparison_again("picture", visit) == gr.skip()
     (own,) = (p for p in do.show_upload(str(picture), "one", "attfind", "independent") if isinstance(p, Visit))
-    assert do.show_comparison(own, compared)[0] != compared
-    assert do.compare_sample.cache_info().currsize == 1  # and a visitor's own picture is not kept
+    assert comparisons.show_comparison(own, compared)[0] != compared
+    assert comparisons.compare_sample.cache_info().currsize == 1  # and a visitor's own picture is not kept
 
 
 def test_an_upload_is_in_no_link(shelf, picture):
-    screen = Handlers(shelf).show_upload(str(picture), "one", "attfind", "independent")
+    screen = Screen(shelf).show_upload(str(picture), "one", "attfind", "independent")
     (page,) = (part for part in screen if isinstance(part, str) and "sx-copy" in part)
     assert "sample=" not in page
     assert "picture is not in them" in page
 
 
 def test_the_two_classes_of_a_pair_differ(shelf):
-    do = Handlers(shelf)
+    do = Overview(shelf)
     assert do.keep_apart("one", "plain", "plain") == "spotted"
     assert do.keep_apart("one", "spotted", "spotted") == "plain"
     assert do.keep_apart("one", "plain", "spotted") == gr.skip()
@@ -300,7 +355,7 @@ def test_the_two_classes_of_a_pair_differ(shelf):
 
 
 def test_a_pair_is_computed_once_for_all_visitors(shelf):
-    do = Handlers(shelf)
+    do = Overview(shelf)
     seen, page = do.show_pair("two", "plain", "spotted")
     assert "From plain to spotted, and back" in page
     assert do.show_pair("two", "plain", "spotted")[1] is page
@@ -313,16 +368,28 @@ def test_a_pair_is_computed_once_for_all_visitors(shelf):
 def test_the_page_gains_a_model_that_has_come(shelf, tiny_model):
     late = Wish("me/late", "me/late")
     growing = Shelf([late, *shelf.wanted])
-    model, banner, timer = Handlers(growing).look_for_models()
+    model, banner, timer = Screen(growing).look_for_models()
     assert model["choices"] == ["one", "two"]
     assert "Fetching me/late from the Hub" in banner
     assert timer.active
     late.exhibit = Exhibit("me/late", tiny_model, {})
-    model, banner, timer = Handlers(growing).look_for_models()
+    model, banner, timer = Screen(growing).look_for_models()
     assert model["choices"] == ["me/late", "one", "two"]
     assert "value" not in model  # the visitor's choice stays
     assert banner == "<p>me/late is here now.</p>"
     assert not timer.active
+
+
+def test_a_sample_is_of_the_model_that_stood_there_when_it_was_clicked(shelf, tiny_model):
+    """Whatever has come before it meanwhile."""
+    late = Wish("me/late", "me/late")
+    do = Screen(Shelf([late, *shelf.wanted]))
+    page = next(part for part in do.show_first(ask()) if isinstance(part, str) and "data-sample" in part)
+    number = int(re.findall(r"data-model='(\d+)'", page)[0])
+    late.exhibit = Exhibit("me/late", tiny_model, {"plain-0": shelf.get("two").pictures["plain-0"]})
+    screen = do.show_sample("one", "attfind", "independent", gr.EventData(None, {"model": number, "number": 0}))
+    (visit,) = (part for part in screen if isinstance(part, Visit))
+    assert (visit.model, visit.sample) == ("one", "spotted-0")
 
 
 def test_names_from_a_model_folder_are_escaped(tiny_model, picture):
@@ -371,17 +438,17 @@ def test_ten_classes_show_the_likeliest_and_the_target(tiny_model):
 
 
 def test_every_visitor_has_a_state_of_their_own(shelf):
-    do = Handlers(shelf)
+    do, bench = Screen(shelf), Bench(shelf)
     (one,) = (part for part in do.show_first(ask()) if isinstance(part, Visit))
     two = Visit("two", *do.explain_sample("two", "plain-1", None, "independent", "attfind"))
-    before = do.turn_knobs(one, *[0.0] * TOP_K)
-    do.turn_knobs(two, *[1.0] * TOP_K)
-    assert do.turn_knobs(one, *[0.0] * TOP_K) == before
-    assert do.turn_knobs(one, *[1.0] * TOP_K) != before
+    before = bench.turn_knobs(one, *[0.0] * TOP_K)
+    bench.turn_knobs(two, *[1.0] * TOP_K)
+    assert bench.turn_knobs(one, *[0.0] * TOP_K) == before
+    assert bench.turn_knobs(one, *[1.0] * TOP_K) != before
 
 
 def test_a_click_can_only_name_what_is_on_the_page(shelf):
-    do = Handlers(shelf)
+    do = Screen(shelf)
     odd = [{"number": 5}, {"number": 0.0}, {"number": "0"}, {"number": None}, {}]
     for data in (*({"model": 0} | said for said in odd), {"model": 2, "number": 0}, {"number": 0}, None, [0]):
         with pytest.raises(gr.Error):
@@ -396,11 +463,13 @@ def test_ten_classes_have_a_target_and_a_pair_each(tmp_path, pictures):
         model = StylEx(config, tiny_classifier(names))
         s = model.styles(torch.randn(8, config.w_dim + 10))
     model.stats = StyleStats.of(s)
-    do = Handlers(shelf_of(Exhibit("hands", model, {"0": pictures / "plain" / "plain-0.png"})))
+    shelf = shelf_of(Exhibit("hands", model, {"0": pictures / "plain" / "plain-0.png"}))
+    do, overview = Screen(shelf), Overview(shelf)
     screen = do.show_first(ask(target="sign 7"))
     (visit,) = (part for part in screen if isinstance(part, Visit))
     assert visit.explanation.target == "sign 7"
     assert sum(isinstance(part, dict) and part.get("choices") == list(names) for part in screen) == 3
     assert (
-        "kept no attribute that moves pictures of sign 2 towards sign 9" in do.show_pair("hands", "sign 2", "sign 9")[1]
+        "kept no attribute that moves pictures of sign 2 towards sign 9"
+        in overview.show_pair("hands", "sign 2", "sign 9")[1]
     )

@@ -27,6 +27,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 import stylex
+from front.own_views import AT_HOME
 from stylex.__main__ import main
 from stylex.pictures.images import to_pil
 from train.data.split import VALIDATION_PERCENT
@@ -83,8 +84,8 @@ def spans(text: str) -> list[str]:
 
 def commands() -> list[str]:
     """What a reader may type: each line of a block without a language, but for the drawings, and commands in the prose
-    that have options."""
-    found = []
+    that have options; and what the app's page says."""
+    found = list(AT_HOME)
     for text in TEXT.values():
         for block in blocks(text):
             if "─" not in block:

@@ -84,9 +84,10 @@ def fetch(
     *,
     revision: str | None = None,
     subfolder: str | None = None,
-    token: str | None = None,
+    token: str | Literal[False] | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    max_bytes: int = MAX_TOTAL_BYTES,
 ) -> Path:
     """The folder of a model: `source` itself if it is one, else a snapshot of that repository.
 
@@ -94,9 +95,10 @@ def fetch(
         source: a folder, or a repository such as "someone/stylex-leaves".
         revision: branch, tag or commit of the repository; a folder has none.
         subfolder: a folder inside of either; of a repository only that is downloaded.
-        token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left.
+        token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left; False for none.
         cache_dir: where downloads are kept, instead of the usual place.
         local_files_only: ask no network; what was downloaded before is enough.
+        max_bytes: of all files together; a larger repository is refused before a byte of it is downloaded.
 
     Raises:
         HubError: if it is neither, if the Hub does not give it, if it is larger than any model may be, or if what came
@@ -108,7 +110,7 @@ def fetch(
     if os.path.isdir(source):
         folder = Path(source)
     elif REPO_ID.fullmatch(str(source)):
-        folder = _download(str(source), revision, subfolder, token, cache_dir, local_files_only)
+        folder = _download(str(source), revision, subfolder, token, cache_dir, local_files_only, max_bytes)
     else:
         raise HubError(f"{source} is neither a folder nor a repository name such as someone/stylex-leaves")
     if subfolder is not None:
@@ -122,9 +124,10 @@ def _download(
     repo_id: str,
     revision: str | None,
     subfolder: str | None,
-    token: str | None,
+    token: str | Literal[False] | None,
     cache_dir: str | Path | None,
     local_files_only: bool,
+    max_bytes: int,
 ) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
 
@@ -147,7 +150,7 @@ def _download(
             return folder
         wanted = [s for s in info.siblings or [] if s.rfilename.startswith(f"{subfolder}/" if subfolder else "")]
         wanted = [s for s in wanted if Path(s.rfilename).suffix in {Path(pattern).suffix for pattern in FILES}]
-        _check_sizes(repo_id, wanted)
+        _check_sizes(repo_id, wanted, max_bytes)
         try:
             folder = Path(snapshot_download(repo_id, revision=revision, **options))
         except Exception as error:
@@ -161,8 +164,8 @@ def _download(
         return folder
 
 
-def _check_sizes(repo_id: str, files: list[RepoSibling]) -> None:
-    """Refuse a repository that is larger than any model, before a byte of it is downloaded."""
+def _check_sizes(repo_id: str, files: list[RepoSibling], max_bytes: int) -> None:
+    """Refuse a repository that is larger than any model, or than was asked for, before a byte of it is downloaded."""
     if len(files) > MAX_FILES:
         raise HubError(f"{repo_id} holds {len(files):,} files; a model has at most {MAX_FILES}")
     for file in files:
@@ -170,8 +173,8 @@ def _check_sizes(repo_id: str, files: list[RepoSibling]) -> None:
         if (file.size or 0) > limit:
             raise HubError(f"{repo_id}: {file.rfilename} is {file.size:,} bytes; more than {limit:,} is not downloaded")
     total = sum(file.size or 0 for file in files)
-    if total > MAX_TOTAL_BYTES:
-        raise HubError(f"{repo_id} is {total:,} bytes; more than {MAX_TOTAL_BYTES:,} is not downloaded")
+    if total > max_bytes:
+        raise HubError(f"{repo_id} is {total:,} bytes; more than {max_bytes:,} is not downloaded")
 
 
 def _check_sums(repo_id: str, folder: Path, files: list[RepoSibling]) -> None:

@@ -89,12 +89,14 @@ def run_app() -> Callable[..., AbstractContextManager[str]]:
 
 
 @pytest.fixture(scope="session")
-def app_url(tiny_model: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app with the tiny model first, and after it those that ship with the repository."""
+def app_url(tiny_model: StylEx, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with the tiny model first, and after it those that ship with the repository; it knows a second classifier
+    of the tiny one's classes, and visitors may bring what `me` has on the Hub of the tests."""
     folder = tmp_path_factory.mktemp("app")
     tiny_model.save_pretrained(folder / "model")
     save_samples(tiny_model, folder / "model" / "samples")
-    with running_app(folder, STYLEX_MODELS=str(folder / "model"), HF_HUB_OFFLINE="1") as url:
+    settings = {"STYLEX_MODELS": str(folder / "model"), "STYLEX_CLASSIFIERS": str(classifier_folder)}
+    with running_app(folder, **settings, STYLEX_ALLOW="me/*", HF_HOME=str(folder / "hub")) as url:
         yield url
 
 

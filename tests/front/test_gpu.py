@@ -31,15 +31,22 @@ PROGRAM = """
 import sys
 import app, spaces
 from front.endpoints import Endpoints
-from front.handlers import Handlers
+from front.endpoints_of_models import EndpointsOfModels
+from front.handlers.bench import Bench
+from front.handlers.comparison import Comparisons
+from front.handlers.judging import Judging
+from front.handlers.overview import Overview
+from front.handlers.reviewing import Reviewing
+from front.handlers.screen import Screen
 from front.models import Shelf, wishes
 from pathlib import Path
 
+KINDS = (Bench, Comparisons, Endpoints, EndpointsOfModels, Judging, Overview, Reviewing, Screen)
 shelf = Shelf(wishes(sys.argv[1], Path("nowhere")))
 shelf.fill()
 built = app.build_app(shelf)
 lent = {f.fn.__name__ for f in built.fns.values() if hasattr(f.fn, "seconds")}
-assert lent == {*app.ON_GPU, *app.KNOBS_ON_GPU, *app.ENDPOINTS_ON_GPU}, lent
+assert lent == {name for kind in KINDS for name in kind.ON_GPU}, lent
 picture = sys.argv[2]
 explain = next(f.fn for f in built.fns.values() if f.api_name == "explain")
 assert spaces.LENT == []
@@ -49,6 +56,8 @@ assert spaces.LENT == ["explain"]
 
 
 class Answers:
+    ON_GPU = ("heavy",)
+
     def heavy(self) -> int:
         return 1
 
@@ -59,7 +68,7 @@ class Answers:
 def test_without_zerogpu_nothing_changes():
     assert front.gpu.spaces is None  # and is no requirement
     answers = Answers()
-    assert front.gpu.lend(answers, ["heavy"]) is answers
+    assert front.gpu.lent(answers) is answers
     assert vars(answers) == {}
     assert front.gpu.device() in ("cpu", "cuda")
 
