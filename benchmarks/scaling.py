@@ -76,14 +76,16 @@ class Random:
         return cls(model, s, StyleStats.of(s))
 
 
-def grown(resolution: int, counts: Sequence[int], keep: int, every: int) -> dict[str, Any]:
+def grown(resolution: int, counts: Sequence[int], keep: int, every: int, width: int = 0) -> dict[str, Any]:
     """Seconds of a screened search of the first so many pictures, for each of `counts`, and of an exact move.
 
     Args:
         keep: moves for each class, as `--candidates`.
         every: of an exact search every so-many-th coordinate is moved, both ways, on the first picture.
+        width: copies that go through at once; 0 finds it by trying.
     """
-    r, options = Random.of(resolution, max(counts)), SearchOptions(model="", data="", candidates=keep)
+    options = SearchOptions(model="", data="", candidates=keep, batch_size=width)
+    r = Random.of(resolution, max(counts))
     model, searched = r.model, r.model.space.num_conv
     width = width_of(model, r.s[:1], options)
     gradients = {}
@@ -207,6 +209,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--pictures", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--keep", type=int, default=SearchOptions.candidates, help="moves for each class")
     parser.add_argument("--every", type=int, default=8, help="of an exact search every so-many-th coordinate is moved")
+    parser.add_argument("--batch_size", type=int, default=0, help="copies at once; 0 finds it by trying")
     parser.add_argument("--processes", type=int, help="share the shards of the most pictures among so many, instead")
     parser.add_argument("--rounds", type=int, default=3, help="of sharing; the median counts")
     parser.add_argument("--threads", type=int, help="of the processor")
@@ -230,7 +233,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
             runs.append(shared(resolution, max(o.pictures), o.keep, o.processes, o.rounds))
             head, rows, name = SHARED, [line_of_shared(runs[-1], on)], "AttFind shared among processes"
         else:
-            runs.append(grown(resolution, sorted(o.pictures), o.keep, o.every))
+            runs.append(grown(resolution, sorted(o.pictures), o.keep, o.every, o.batch_size))
             head, rows, name = SIZES, lines_of_sizes(runs[-1], on), "AttFind at several sizes"
         print("\n".join([head, *rows]), flush=True)
         if o.docs:

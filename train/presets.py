@@ -193,7 +193,7 @@ class Options:
     """What to print.
 
     Args:
-        measured: JSON file of benchmarks/training.py.
+        measured: JSON file of benchmarks/training.py, or of benchmarks/memory.py, which knows no seconds.
     """
 
     measured: str | None = None
@@ -224,15 +224,22 @@ def row(resolution: int, measured: dict[str, Any] | None = None, memory: str = "
     if measured is None:
         cells += ["not measured", "not measured"]
     else:
-        threads = f"{measured['threads']} thread{'s' if measured['threads'] > 1 else ''}"
-        on = f"{measured['device']}, {threads}, {measured['precision']}"
-        cells += [f"{measured['peak_memory_mb'] / 1e3:.1f} GB", f"{1000 / measured['images_per_second']:.0f} ({on})"]
+        peak = f"{measured['peak_memory_mb'] / 1e3:.1f} GB"
+        if "images_per_second" in measured:
+            threads = f"{measured['threads']} thread{'s' if measured['threads'] > 1 else ''}"
+            on = f"{measured['device']}, {threads}, {measured['precision']}"
+            cells += [peak, f"{1000 / measured['images_per_second']:.0f} ({on})"]
+        else:
+            cells += [f"{peak} ({measured['precision']})", "not measured"]
     return f"| {' | '.join(cells)} |"
 
 
 def main(args: list[str] | None = None) -> None:
     o = parse(Options, "Print the table of the presets.", args)
     runs = json.loads(Path(o.measured).read_text(encoding="utf-8"))["runs"] if o.measured else {}
+    if isinstance(runs, list):  # of the memory, several batches for each size
+        rows = (r for r in runs if r["what"] == "training" and r.get("batch_size") == BATCH_SIZE.get(r["resolution"]))
+        runs = {str(r["resolution"]): r for r in rows}
     print(HEAD)
     print("|" + " --- |" * (HEAD.count("|") - 1))
     for resolution, batch_size in BATCH_SIZE.items():
