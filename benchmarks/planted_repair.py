@@ -1,12 +1,11 @@
 """Is a planted shortcut unlearned? Both classifiers are asked about exact pictures, which no generator has drawn.
 
-    python benchmarks/planted.py --scenarios shortcut --seeds 1
     python benchmarks/planted_repair.py --json repair.json --docs docs
 
-Goes on from what the first command left: attributes that mostly change the shortcut, as the reader of
-`benchmarks/planted.py` sees it, are marked as no reason, as a person would who has looked at them, and
-`train/repair.py` is started. Then pictures are drawn anew in which the shortcut has nothing to do with the label. Words
-that are not this script's go to train/repair.py.
+Pictures are drawn, learnt, trained on and searched as `benchmarks/planted.py` does it, in the same folder, so what that
+has done already is not done again. Attributes that mostly change the shortcut, as the reader sees it, are marked as no
+reason, as a person would who has looked at them, and `train/repair.py` is started. Then pictures are drawn in which the
+shortcut has nothing to do with the label. Words that are not this script's go to train/repair.py.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +23,55 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from benchmarks import page
+from benchmarks import page, planted
 from benchmarks.output import ready
 from benchmarks.planting import numbers
 from benchmarks.planting.measuring import SPREAD, all_of
 from benchmarks.planting.pictures import Planted, part_of, plant
 from benchmarks.planting.reader import BAR, STEPS, reader_of
-from benchmarks.planting.scenarios import SCENARIOS, position
+from benchmarks.planting.scenarios import AGREES, SCENARIOS, Scenario, one_cause, position, shortcut
 from benchmarks.planting.scenes import redrawn
 from benchmarks.planting.truth import LogitsOf, drawn_logits
 from stylex import StylEx, load_classifier, move
-from stylex.storage.outputs import OutputError, put_json
+from stylex.storage.outputs import OutputError, check_place, put_json
 from stylex.terminal import print_anything
 from train import repair
 
-SCENARIO, FAIR = "shortcut", "single"  # the same cause without the shortcut: the label follows from the core alone
-CAUSE, SHORTCUT = "core", "bar"
+
+@dataclass(frozen=True)
+class Planting:
+    """A label that follows from `cause`, which `shortcut` mostly agrees with; and `fair`, where that says nothing."""
+
+    scenario: Scenario
+    fair: Scenario
+    cause: str
+    shortcut: str
+
+
+# By the shortcut. A classifier need not learn one that it can do without: how large the core is is seen at once, and
+# the bar beside it was not learnt. To count spots is harder than to see the colour of the ground.
+PLANTINGS = {
+    "ground": Planting(
+        Scenario(
+            "lure",
+            f"few or many spots; in {AGREES:.0%} the ground is as grey or green",
+            shortcut("spots", "ground"),
+        ),
+        Scenario("fair", "few or many spots", one_cause("spots")),
+        "spots",
+        "ground",
+    ),
+    "bar": Planting(SCENARIOS["shortcut"], SCENARIOS["single"], "core", "bar"),
+}
 FAIR_COUNT = 600
 FAIR_SEED = 90  # of pictures that no scenario draws with fewer seeds than that
 ASKED = 64  # held-out pictures on which a move is read, and a factor drawn anew
-# Light and noise as where the classifier learnt them; a size or a colour may be the cause.
-VIEWS = ("--flips", "none")
+LEARNT = 0.1  # how far a shortcut moves the decision, at least, that a classifier has learnt
+VIEWS = ("--flips", "none")  # nothing that is planted is symmetric
 
 
-def marked(model: StylEx, s: Tensor, read: Callable[[Tensor], Tensor]) -> dict[int, float]:
-    """Coordinates of the model's attributes that change the shortcut most, with the share of their change that it is.
+def marked(model: StylEx, s: Tensor, read: Callable[[Tensor], Tensor], factor: str) -> dict[int, float]:
+    """Coordinates of the model's attributes that change a factor most, with the share of their change that it is.
 
     Args:
         s: [N, S] of held-out pictures.
@@ -58,7 +82,7 @@ def marked(model: StylEx, s: Tensor, read: Callable[[Tensor], Tensor]) -> dict[i
     for a in model.attributes:
         after = read(all_of(model.synthesize, move(s, a.index, a.direction, model.stats)))
         change = (after - before) / SPREAD
-        if numbers.main_factor(change) == position(SHORTCUT):
+        if numbers.main_factor(change) == position(factor):
             found[a.index] = max(found.get(a.index, 0.0), float(numbers.purity(change)))
     return found
 
@@ -73,10 +97,11 @@ def moves_by(logits_of: LogitsOf, pictures: Planted, factor: str) -> float:
     return float(torch.stack([(p - before).abs().sum(dim=1) / 2 for p in after]).mean())
 
 
-def fair_pictures(folder: Path, side: int, class_names: Sequence[str]) -> Planted:
+def fair_pictures(planting: Planting, folder: Path, side: int) -> Planted:
     """Pictures in which the shortcut says nothing, with a table of those where it agrees with the label by chance."""
-    plant(SCENARIOS[FAIR], FAIR_SEED, side, folder, FAIR_COUNT)
-    parts = [part_of(folder, split, class_names) for split in ("train", "val")]
+    names = planting.fair.class_names
+    plant(planting.fair, FAIR_SEED, side, folder, FAIR_COUNT)
+    parts = [part_of(folder, split, names) for split in ("train", "val")]
     fair = Planted(
         parts[0].names + parts[1].names,
         torch.cat([p.factors for p in parts]),
@@ -84,42 +109,49 @@ def fair_pictures(folder: Path, side: int, class_names: Sequence[str]) -> Plante
         parts[0].seeds + parts[1].seeds,
         side,
     )
-    long = (fair.factors[:, position(SHORTCUT)] > 0.5).long() == fair.labels
+    agrees = (fair.factors[:, position(planting.shortcut)] > 0.5).long() == fair.labels
     with open(folder / "groups.csv", "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["file", "group"])
-        table.writerows(zip(fair.names, ["agrees" if a else "contradicts" for a in long.tolist()], strict=True))
+        rows = csv.writer(file)
+        rows.writerow(["file", "group"])
+        rows.writerows(zip(fair.names, ["agrees" if a else "contradicts" for a in agrees.tolist()], strict=True))
     return fair
 
 
-def measure(folder: Path, read: Callable[[Tensor], Tensor], output: Path, more: list[str]) -> dict[str, Any]:
+def measure(planting: Planting, folder: Path, read: Callable[[Tensor], Tensor], more: list[str]) -> dict[str, Any]:
     """Mark, repair, and ask both.
 
     Raises:
-        ValueError: if no attribute changes the shortcut most, or as train/repair.py.
+        ValueError: if the classifier has not learnt the shortcut, no attribute changes it most, or as train/repair.py.
     """
-    scenario = SCENARIOS[SCENARIO]
     model = StylEx.from_pretrained(folder / "run" / "model")
-    val = part_of(folder, "val", scenario.class_names)
+    val = part_of(folder, "val", planting.scenario.class_names)
+    fair = fair_pictures(planting, folder / "fair", val.side)
+    moved = moves_by(model.classifier, fair, planting.shortcut)
+    if moved < LEARNT:
+        raise ValueError(
+            f"the classifier of {folder} has not learnt the {planting.shortcut}, which moves its decision by "
+            f"{moved:.3f}: there is nothing to repair"
+        )
     s = all_of(model.styles, all_of(model.encode, val.x()[:ASKED]))
-    chosen = marked(model, s, read)
+    chosen = marked(model, s, read, planting.shortcut)
     if not chosen:
-        raise ValueError(f"no attribute of {folder} changes the {SHORTCUT} most: there is none to mark")
-    fair = fair_pictures(output / "fair", val.side, scenario.class_names)
+        raise ValueError(f"no attribute of {folder} changes the {planting.shortcut} most: there is none to mark")
     words = ["--model", str(folder / "run" / "model"), "--data", str(folder / "pictures")]
-    words += ["--output", str(output / "repaired"), "--no_reason", str(list(chosen)), *VIEWS]
-    words += ["--test", str(output / "fair" / "pictures"), "--groups", str(output / "fair" / "groups.csv")]
+    words += ["--output", str(folder / "repaired"), "--no_reason", str(list(chosen)), *VIEWS]
+    words += ["--test", str(folder / "fair" / "pictures"), "--groups", str(folder / "fair" / "groups.csv")]
     told = repair.main([*words, *more])
-    both = {"before": model.classifier, "after": load_classifier(output / "repaired")}
+    both = {"before": model.classifier, "after": load_classifier(folder / "repaired")}
+    factors = {"cause": planting.cause, "shortcut": planting.shortcut}
     exact = {
-        when: {factor: round(moves_by(classifier, fair, factor), 4) for factor in (CAUSE, SHORTCUT)}
+        when: {what: round(moves_by(classifier, fair, factor), 4) for what, factor in factors.items()}
         for when, classifier in both.items()
     }
     return {
-        "marked": {index: round(purity, 4) for index, purity in chosen.items()},
+        **factors,
+        "marked": {str(index): round(purity, 4) for index, purity in chosen.items()},
         "listed": len({a.index for a in model.attributes}),
         "exact": exact,
-        "exact_fell_by": round(1 - exact["after"][SHORTCUT] / max(exact["before"][SHORTCUT], 1e-6), 4),
+        "exact_fell_by": round(1 - exact["after"]["shortcut"] / exact["before"]["shortcut"], 4),
         "dependence_fell_by": told["dependence_fell_by"],
         **{when: told[when] for when in both},
         "settings": told["settings"],
@@ -132,8 +164,8 @@ def table(found: dict[str, Any]) -> str:
     before, after, exact = found["before"], found["after"], found["exact"]
     groups = sorted(before["test"]["groups"])
     rows = [
-        (f"the {SHORTCUT}, drawn anew, moves the decision by", *(exact[w][SHORTCUT] for w in exact)),
-        (f"the {CAUSE}, which is the label", *(exact[w][CAUSE] for w in exact)),
+        (f"the {found['shortcut']}, drawn anew, moves the decision by", *(exact[w]["shortcut"] for w in exact)),
+        (f"and so do the {found['cause']}, from which the label follows", *(exact[w]["cause"] for w in exact)),
         ("the marked attributes move it by", before["dependence"], after["dependence"]),
         ("right where the shortcut says nothing", before["test"]["accuracy"], after["test"]["accuracy"]),
         *((f"of these, where it {g}", *(w["test"]["groups"][g]["accuracy"] for w in (before, after))) for g in groups),
@@ -148,22 +180,24 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--planted", type=Path, default=Path("runs/planted"), help="--output of planted.py")
+    parser.add_argument("--shortcut", choices=list(PLANTINGS), default="ground", help="planted (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the run (default %(default)s)")
     parser.add_argument("--side", type=int, default=64, help="pixels of the pictures (default %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("runs/planted-repair"), help="folder of the repair")
+    parser.add_argument("--output", type=Path, default=Path("runs/planted"), help="folder, as of planted.py")
     parser.add_argument("--reader-steps", type=int, default=STEPS, help="as of planted.py (%(default)s)")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--docs", type=Path, help="folder whose methods.md is written")
     o, more = parser.parse_known_args(args)
-    base = o.planted / f"{o.side}px"
-    folder = base / f"{SCENARIO}-{o.seed}"
-    if not (folder / "searched.json").exists():
-        started = f"benchmarks/planted.py --scenarios {SCENARIO}"
-        parser.error(f"{folder} holds no run that was searched; start {started} first")
+    planting, base = PLANTINGS[o.shortcut], o.output.resolve() / f"{o.side}px"
+    folder = base / f"{planting.scenario.name}-{o.seed}"
     ready(parser, o.json)
     try:
-        found = measure(folder, reader_of(base / "reader", o.side, o.reader_steps, BAR), o.output, more)
+        check_place(o.output)
+        if o.docs:
+            check_place(o.docs, "--docs")
+        read = reader_of(base / "reader", o.side, o.reader_steps, BAR)
+        planted.prepare(planting.scenario, o.seed, folder, o.side, [])
+        found = measure(planting, folder, read, more)
         if o.docs:
             page.write(o.docs / "methods.md", "planted repair", "planted_repair", table(found))
     except (OutputError, ValueError) as error:
