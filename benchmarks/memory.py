@@ -31,7 +31,7 @@ import torch
 from benchmarks import page
 from benchmarks.output import ready
 from benchmarks.training import Runner, training_options
-from stylex.attfind.effects import effects_of
+from stylex.attfind.effects import WIDEST_ON_CPU, WIDTHS
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.model import StylEx
 from stylex.networks.config import ModelConfig
@@ -43,7 +43,7 @@ from train.engine.device import device
 from train.options.searching import Options as SearchOptions
 from train.options.training import BATCH_SIZE
 from train.presets import Memory
-from train.search.moves import moves_of, width_of
+from train.search.moves import moves_of
 from train.search.searched import ENCODED
 
 WHAT = ("training", "recomputed", "search")
@@ -51,7 +51,6 @@ SMALL = 4  # pictures a step, beside the preset's
 # The first step asks the encoder a second time; class swaps, which take its place, keep less.
 FIRST, HEAVIEST = 3, ["--class_swap", "0", "--encoder_mixing", "0"]
 SCREENED = 8  # pictures whose gradients a search takes at once
-MOVES = 64  # of one picture; more come after one another
 
 
 def resident() -> tuple[int, int]:
@@ -109,14 +108,12 @@ def search(resolution: int, keep: int) -> dict[str, Any]:
     begun = time.perf_counter()
     x = (torch.rand(ENCODED, 3, resolution, resolution) * 2 - 1).to(on)
     s = model.styles(model.encode(x))
-    stats, options = StyleStats.of(s), SearchOptions(model="", data="", candidates=keep)
-    candidates, moves = moves_of(model, [s[:SCREENED]], stats, options)
-    width, one = width_of(model, s[:1], options), s[:1]
-    base = model.logits_of(one)
-    seen = torch.cat([base, base.new_zeros(1, 1)], dim=1)
-    edits = model.edits_of(width, visible=True)(one)
-    few = slice(MOVES // 2)
-    effects_of(edits, seen, one, stats, candidates[few].to(on), moves=None if moves is None else moves[:, few].to(on))
+    options = SearchOptions(model="", data="", candidates=keep)
+    moves_of(model, [s[:SCREENED]], StyleStats.of(s), options)
+    # The widest pass that a search tries, of moves in the first layer: whichever width it finds fastest.
+    width, one = WIDEST_ON_CPU if on.type == "cpu" else max(WIDTHS), s[:1]
+    first = torch.zeros(width, dtype=torch.long, device=on)
+    model.edits_of(width, visible=True)(one)(first, s[0, :1].expand(width))
     return {
         "resolution": resolution,
         "width": width,
