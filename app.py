@@ -19,7 +19,7 @@ from typing import Any, get_args
 from front.surroundings import Unfit, root_path, settle
 
 try:
-    WARNINGS = settle()  # before gradio, which reads its surroundings when it is imported
+    WARNINGS = settle()  # before gradio and torch, which read their surroundings when they are imported
 except Unfit as error:
     sys.exit(f"error: {error}")
 

@@ -25,6 +25,8 @@ T = TypeVar("T")
 # Of the bundled models: its single attributes change the decision most often, so a page begins well with it.
 FIRST = "leaves"
 MAX_SAMPLES = 30
+# What no answer needs; to read one of these can take longer than the rest of the model.
+UNUSED = ("discriminator",)
 ORDER = "order.json"
 PAPERS = ("README.md", "attributes.json", "metrics.json", "training.json", "config.json")
 # For how long the app waits with its opening for a model that is named before those that are here.
@@ -67,7 +69,7 @@ class Exhibit:
         given = classifier if is_reference(folder / "classifier") else None
         return cls(
             name,
-            StylEx.from_pretrained(folder, device=device(), classifier=given),
+            StylEx.from_pretrained(folder, device=device(), classifier=given, without=UNUSED),
             {path.stem: path for path in in_order(spread(sorted((folder / "samples").glob("*.png")), MAX_SAMPLES))},
             read_json(measured) if measured.is_file() else None,
             tuple(folder / name for name in PAPERS if (folder / name).is_file()),

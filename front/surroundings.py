@@ -1,4 +1,5 @@
-"""What the environment must allow before gradio is imported: gradio reads it then, and dies with a trace if it cannot.
+"""What the environment must allow before gradio and torch are imported: they read it then, and gradio dies with a trace
+if it cannot.
 
 The app asks itself whether it answers, keeps pictures among the temporary files, and may stand under a sub-path. A
 setting of the machine that is in the way of that is put right with a warning, or refused in one sentence.
@@ -39,7 +40,18 @@ def settle() -> list[str]:
         Unfit: if the app could not run.
     """
     check_port()
+    let_waiting_threads_sleep()
     return [*leave_out_certificates(), *keep_loopback_direct(), *settle_folder()]
+
+
+# The processor.
+
+
+def let_waiting_threads_sleep() -> None:
+    """Threads of one computation wait for each other at the end of every layer, by default without letting go of their
+    cores. Where those are shared, with other answers or another program, each then waits for a core that its neighbour
+    holds: an explanation that takes two seconds took twenty-four. To be said before torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 # The network.

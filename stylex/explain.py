@@ -108,9 +108,10 @@ def explain(
         # A few more than asked for, so that those nobody can see may step back.
         moves = moves[: 4 * top_k]
         moved = torch.cat([s, *(move_together(s, [m], model.stats, shift) for m in moves)])[1:]
-        edits = attribute_edits(model, moves, s, moved, aim)
-        edits.sort(key=lambda a: not a.visible)  # stable: the order by effect stays within each half
-        edits = edits[:top_k]
+        numbers = shown(model, s, moved, aim)
+        # Stable: the order by effect stays within each half.
+        best = sorted(range(len(moves)), key=lambda m: numbers[m]["changed_share"] < metrics.VISIBLE_SHARE)[:top_k]
+        edits = named_edits(model, [moves[m] for m in best], [numbers[m] for m in best], aim)
     else:
         if strategy == "subset":
             moves = subset(model.logits_of, s, model.stats, moves, aim, top_k, shift, edits_of=edits_of)
@@ -259,7 +260,13 @@ def attribute_edits(
     model: Explainable, moves: Sequence[tuple[int, Direction]], before: Tensor, after: Tensor, target: int
 ) -> list[AttributeEdit]:
     """Records of `moves`, from the styles before them, [M, S] or [1, S] for all, and after each, [M, S]."""
-    numbers = shown(model, before, after, target)
+    return named_edits(model, moves, shown(model, before, after, target), target)
+
+
+def named_edits(
+    model: Explainable, moves: Sequence[tuple[int, Direction]], numbers: Sequence[dict[str, Any]], target: int
+) -> list[AttributeEdit]:
+    """Records of moves of which is known what they did, see `shown`, with what each is called."""
     target_name = model.class_names[target]
     known = {(a.index, a.direction): a for a in model.attributes if a.target == target_name}
     edits = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,12 @@ NETWORK_FILES = ("config.json", "model.safetensors", "answers.safetensors")
 OWN_FILES = ("style_stats.safetensors", "domains/*.safetensors", *(f"{name}/*" for name in COMPONENTS))
 
 
-def read_model(folder: Path, classifier: str | Network | None = None) -> dict[str, Any]:
+def read_model(folder: Path, classifier: str | Network | None = None, without: Collection[str] = ()) -> dict[str, Any]:
     """Everything that lies in a model folder, by the names of the arguments of `model.StylEx`.
 
     Args:
         classifier: of a model that could not be saved with it; see `StylEx.from_pretrained`.
+        without: networks that are not read, of those that a model can do without.
 
     Raises:
         ModelError: naming the file, the key and the way out.
@@ -69,7 +70,7 @@ def read_model(folder: Path, classifier: str | Network | None = None) -> dict[st
     if "stranger" in components:
         parts["stranger"] = Stranger.load(folder / "stranger", parts["classifier"].class_names)
     for name, kind in networks.kinds(config).items():
-        if name in components:
+        if name in components and name not in without:
             parts[name] = kind.from_file(config, folder / name / "model.safetensors")
     space = parts["generator"].space
     card = folder / "README.md"

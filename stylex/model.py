@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Unpack
@@ -283,6 +283,7 @@ class StylEx:
         *,
         device: str | torch.device = "cpu",
         classifier: str | Network | None = None,
+        without: Collection[str] = (),
         **where: Unpack[Where],
     ) -> StylEx:
         """Load a model from a folder or from the Hub.
@@ -292,6 +293,7 @@ class StylEx:
             device: where its networks are put.
             classifier: the classifier of a model that could not be saved with it: the network, or the name of a program
                 that makes it, which is run, such as package.module:function. Other models bring theirs.
+            without: networks to leave out: no explanation needs the "discriminator".
             where: any of
 
                 - revision: branch, tag or commit of the repository; pin one where nothing may change under you.
@@ -303,7 +305,7 @@ class StylEx:
         Raises:
             ModelError: naming the file, the key and the way out.
         """
-        return cls(**read_model(fetch(source, **where), classifier)).to(device)
+        return cls(**read_model(fetch(source, **where), classifier, without)).to(device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the folder that `from_pretrained` reads.

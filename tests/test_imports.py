@@ -234,3 +234,10 @@ def test_loading_stylex_loads_neither_the_app_s_nor_the_trainer_s_libraries():
     ours = {"train", "front", "app"}
     assert not tops(set(seen)) & (ours | {"gradio", "accelerate", "jsonargparse", "lpips", "timm", "transformers"})
     assert not set(seen) & {"torchvision", "torch._dynamo"}  # two fifths of every start; few functions need them
+
+
+def test_reading_a_model_does_not_load_torch_s_compiler(model_folder):
+    """It takes longer than the model."""
+    read = f"import sys; from stylex import StylEx; StylEx.from_pretrained({str(model_folder)!r}); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", read], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"torch._dynamo", "torch._inductor"} & set(run.stdout.split())

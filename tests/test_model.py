@@ -628,3 +628,13 @@ def test_a_move_towards_an_attribute_changes_the_decision_as_its_record_says(tin
     after = tiny_model.logits_of(move(s, attribute.index, attribute.direction, tiny_model.stats))[:, target]
     assert isinstance(attribute.direction, Direction)
     assert (after - before).mean() > 0.2 * attribute.delta_logit
+
+
+def test_a_network_that_nobody_needs_can_be_left_out(model_folder, tiny_model, pictures):
+    lean = StylEx.from_pretrained(model_folder, without=("discriminator",))
+    assert (lean.discriminator, lean.mapping is None) == (None, False)
+    picture = pictures / "plain" / "plain-0.png"
+    assert (
+        lean.explain(picture, top_k=1).to_dict()
+        == StylEx.from_pretrained(model_folder).explain(picture, top_k=1).to_dict()
+    )

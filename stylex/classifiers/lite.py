@@ -41,7 +41,8 @@ class Folded(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(channels_out, channels_in // groups, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels_out))
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu" if active else "linear")
+        if not self.weight.is_meta:  # a shape alone, for which torch would load its compiler
+            nn.init.kaiming_normal_(self.weight, nonlinearity="relu" if active else "linear")
         self.stride, self.groups, self.active = stride, groups, active
         self.point = kernel == 1
         # (left, right, top, bottom); an even side that is halved is padded more on the right, as TensorFlow does

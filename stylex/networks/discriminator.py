@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .component import Component
 from .config import DiscriminatorKind, ModelConfig
-from .layers import SLOPE, EqualConv2d, EqualLinear, Trunk, activate, minibatch_std, upsample
+from .layers import SLOPE, EqualConv2d, EqualLinear, Trunk, activate, drawn, minibatch_std, upsample
 
 
 class Discriminator(Component):
@@ -79,9 +79,9 @@ class ProjectedDiscriminator(Component):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         for i, (seen, mixed) in enumerate(zip(self.SEEN, self.MIXED, strict=True)):
-            self.register_buffer(f"channels{i}", torch.randn(mixed, seen, 1, 1) * (2 / seen) ** 0.5)
+            self.register_buffer(f"channels{i}", drawn(mixed, seen, 1, 1, times=(2 / seen) ** 0.5))
             if i:
-                self.register_buffer(f"scales{i}", torch.randn(self.MIXED[i - 1], mixed, 1, 1) * (1 / mixed) ** 0.5)
+                self.register_buffer(f"scales{i}", drawn(self.MIXED[i - 1], mixed, 1, 1, times=(1 / mixed) ** 0.5))
         self.heads = nn.ModuleList(
             [
                 nn.Sequential(_down(48, 64), _down(64, 96)),

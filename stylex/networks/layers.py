@@ -32,12 +32,22 @@ def equalised(x: Tensor, weight: Tensor, gain: float) -> tuple[Tensor, Tensor]:
     return (x, weight * gain) if weight.numel() < x.numel() else (x * gain, weight)
 
 
+def drawn(*shape: int, times: float = 1.0) -> Tensor:
+    """Normal numbers times a factor. Of a shape alone (device meta) there is nothing to multiply, and torch would load
+    its compiler to do so, which takes longer than most models."""
+    x = torch.randn(*shape)
+    return x if x.is_meta else x.mul_(times)
+
+
 class EqualLinear(nn.Module):
     """[N, in] -> [N, out]. `lr_mul` slows the layer down without changing its function at the start."""
 
     def __init__(self, in_features: int, out_features: int, *, bias: float = 0.0, lr_mul: float = 1.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
+        weight = torch.randn(out_features, in_features)
+        if not weight.is_meta:  # see `drawn`
+            weight /= lr_mul
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.full((out_features,), bias / lr_mul))
         self.gain, self.lr_mul = lr_mul / math.sqrt(in_features), lr_mul
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..stylespace import SIDE
+from .layers import drawn
 
 POSITIONS = SIDE * SIDE  # of the map t
 # Layers that read wider maps have no gate: where the large things are is settled below, and fine grain is style.
@@ -29,7 +30,7 @@ class Gate(nn.Module):
 
     def __init__(self, places: int, channels: int, side: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels, places, 1, 1) * (0.3 / places**0.5))
+        self.weight = nn.Parameter(drawn(channels, places, 1, 1, times=0.3 / places**0.5))
         self.side = side
 
     def forward(self, t: Tensor) -> Tensor:

@@ -223,3 +223,27 @@ def test_the_app_refuses_in_one_sentence(tmp_path):
         f"error: GRADIO_TEMP_DIR is {tmp_path / 'file'}, where no picture can be kept (there is a file of that name); "
         "name a folder that can be written, or leave it out\n"
     )
+
+
+WHEN_TORCH_IS_LOADED = """
+import os, sys
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print(os.environ["OMP_WAIT_POLICY"], flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch())
+import app
+"""
+
+
+@pytest.mark.parametrize("said", [None, "ACTIVE"])
+def test_threads_that_wait_for_each_other_let_go_of_their_cores_unless_somebody_says_otherwise(said, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"GRADIO_TEMP_DIR": str(tmp_path)}
+    environment |= {"OMP_WAIT_POLICY": said} if said else {}
+    run = subprocess.run(
+        [sys.executable, "-c", WHEN_TORCH_IS_LOADED], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert run.stdout.split() == [said or "PASSIVE"], run.stderr

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from stylex.networks.layers import (
     EqualConv2d,
@@ -15,6 +16,7 @@ from stylex.networks.layers import (
     Trunk,
     activate,
     blur,
+    drawn,
     minibatch_std,
     upsample,
 )
@@ -185,3 +187,15 @@ def test_minibatch_std_tells_each_picture_of_its_own_group():
     x[1::4], x[3::4] = 3.0, -3.0
     spread = minibatch_std(x)[:, 1, 0, 0]
     torch.testing.assert_close(spread, torch.tensor([1e-4, 3.0] * 4, dtype=torch.float64), atol=1e-6, rtol=1e-6)
+
+
+def test_a_network_begins_with_the_same_numbers_whether_or_not_its_shape_was_made_first():
+    def begun() -> list[Tensor]:
+        torch.manual_seed(5)
+        return [EqualLinear(3, 4, lr_mul=0.01).weight.detach(), drawn(4, 3, times=0.3)]
+
+    torch.manual_seed(5)
+    expected = [torch.randn(4, 3) / 0.01, torch.randn(4, 3) * 0.3]
+    assert all(torch.equal(a, b) for a, b in zip(begun(), expected, strict=True))
+    with torch.device("meta"):
+        assert [x.shape for x in begun()] == [(4, 3), (4, 3)]
