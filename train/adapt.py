@@ -49,6 +49,8 @@ from train.options.command import check_numbers, parse
 
 # Published rates: of one change of s (JoJoGAN's recipe), and of the two that train against a discriminator.
 RATES: dict[str, float] = {"stylespace": 0.05, "affine+": 0.02, "affinelight+": 0.02}
+# Against a discriminator that looks through a trained eye the published rate of the two ends in a white square.
+RATE_BEFORE_AN_EYE = 0.004
 R1_WEIGHT, R1_EVERY = 5.0, 4
 # The discriminator's rate; of one that looks through a trained eye, a part of it, as in training.
 DISCRIMINATOR_RATE, PROJECTED_MUL = 0.002, 0.25
@@ -75,7 +77,8 @@ class Options:
         mode: stylespace, affine+ or affinelight+.
         steps: of Adam.
         batch_size: pictures a step.
-        learning_rate: of Adam; left out, 0.05 for stylespace and 0.02 for the others, as published.
+        learning_rate: of Adam; left out, 0.05 for stylespace and 0.02 for the others, as published; 0.004 for these
+            if the model's discriminator is a projected one.
         l1_weight: stylespace: of the pixels of a reconstruction of the references.
         eye_weight: stylespace: of what a trained eye sees of them.
         look_weight: stylespace: of the colours and textures of random pictures beside the references'.
@@ -294,12 +297,20 @@ def _eye_of(model: StylEx) -> EfficientNetLite0:
     return EfficientNetLite0(ProjectedDiscriminator.SIDE).to(model.device)
 
 
+def rate_of(model: StylEx, o: Options) -> float:
+    if o.learning_rate is not None:
+        return o.learning_rate
+    before_an_eye = o.mode != "stylespace" and isinstance(model.discriminator, ProjectedDiscriminator)
+    return RATE_BEFORE_AN_EYE if before_an_eye else RATES[o.mode]
+
+
 def learn(model: StylEx, x: Tensor, draw: Draw, o: Options) -> tuple[Domain, list[dict[str, float]]]:
     """The look of references x [R, 3, H, W], and the losses on the way."""
     torch.manual_seed(o.seed)
     adapter = Adapter(model.generator, o.mode, seed=o.seed).to(model.device)
-    rate = o.learning_rate or RATES[o.mode]
-    optimiser = torch.optim.Adam(adapter.parameters(), lr=rate, betas=(0.9 if o.mode == "stylespace" else 0.0, 0.999))
+    optimiser = torch.optim.Adam(
+        adapter.parameters(), lr=rate_of(model, o), betas=(0.9 if o.mode == "stylespace" else 0.0, 0.999)
+    )
     told = []
     game = one_shot if o.mode == "stylespace" else few_shot
     for loss, parts in tqdm(game(model, x, adapter, draw, o), total=o.steps, desc=o.name):

@@ -226,3 +226,13 @@ def test_without_transformers_or_a_clip_it_is_said(tmp_path, monkeypatch):
         Clip(str(tmp_path))
     with pytest.raises(MethodError, match=r"clip is a loss of stylespace, not of affine\+; leave it out"):
         adapt.Options("", "", "red", mode="affine+", clip="x")
+
+
+@pytest.mark.parametrize("mode, published", [("stylespace", 0.05), ("affine+", 0.02), ("affinelight+", 0.02)])
+def test_before_a_trained_eye_the_affine_layers_learn_more_slowly_than_was_published(tiny_model, mode, published):
+    asked = {"model": "m", "data": "d", "name": "red", "mode": mode}
+    own, eyed = copy.copy(tiny_model), copy.copy(tiny_model)
+    eyed.discriminator = ProjectedDiscriminator(dataclasses.replace(tiny_model.config, discriminator="projected"))
+    assert adapt.rate_of(own, adapt.Options(**asked)) == published
+    assert adapt.rate_of(eyed, adapt.Options(**asked)) == (0.05 if mode == "stylespace" else 0.004)
+    assert adapt.rate_of(eyed, adapt.Options(**asked, learning_rate=0.01)) == 0.01
