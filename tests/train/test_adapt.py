@@ -228,7 +228,7 @@ def test_without_transformers_or_a_clip_it_is_said(tmp_path, monkeypatch):
         adapt.Options("", "", "red", mode="affine+", clip="x")
 
 
-@pytest.mark.parametrize("mode, published", [("stylespace", 0.05), ("affine+", 0.02), ("affinelight+", 0.02)])
+@pytest.mark.parametrize(("mode", "published"), [("stylespace", 0.05), ("affine+", 0.02), ("affinelight+", 0.02)])
 def test_before_a_trained_eye_the_affine_layers_learn_more_slowly_than_was_published(tiny_model, mode, published):
     asked = {"model": "m", "data": "d", "name": "red", "mode": mode}
     own, eyed = copy.copy(tiny_model), copy.copy(tiny_model)
