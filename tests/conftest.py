@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if os.environ.get("STYLEX_GPU_TESTS") != "cuda":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is compared to the last digit is computed in one place
 
-import loopback  # noqa: F401 (before anything imports the Hub's client)
+import loopback  # before anything imports the Hub's client
 import pytest
 import torch
+from hub.server import Hub
 from small import NAMES, draw_pictures, tiny_classifier
 
 from stylex.attfind.effects import Attribute, effect_table
@@ -125,3 +126,26 @@ def classifier_folder(tmp_path_factory) -> Path:
 def make_pictures(tmp_path) -> Callable[..., Path]:
     """A fresh folder of pictures to break."""
     return lambda **options: draw_pictures(tmp_path / "pictures", **options)
+
+
+@pytest.fixture(scope="session")
+def _hub() -> Iterator[Hub]:
+    hub = Hub()
+    hub.start(loopback.PORT)
+    yield hub
+    if hub.server is not None:
+        hub.stop()
+
+
+@pytest.fixture
+def hub(_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub without repositories, and a client without a cache. Large files go through LFS."""
+    from huggingface_hub import constants
+
+    if _hub.server is None:  # a test stopped it
+        _hub.start(loopback.PORT)
+    _hub.reset()
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield _hub
+    _hub.faults.clear()

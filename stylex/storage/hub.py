@@ -87,7 +87,7 @@ def fetch(
     token: str | Literal[False] | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
-    max_bytes: int = MAX_TOTAL_BYTES,
+    max_bytes: int | None = None,
 ) -> Path:
     """The folder of a model: `source` itself if it is one, else a snapshot of that repository.
 
@@ -98,7 +98,8 @@ def fetch(
         token: for a private repository; without one, the token that `hf auth login` or HF_TOKEN left; False for none.
         cache_dir: where downloads are kept, instead of the usual place.
         local_files_only: ask no network; what was downloaded before is enough.
-        max_bytes: of all files together; a larger repository is refused before a byte of it is downloaded.
+        max_bytes: of all files together, MAX_TOTAL_BYTES if not given; a larger repository is refused before a byte
+            of it is downloaded.
 
     Raises:
         HubError: if it is neither, if the Hub does not give it, if it is larger than any model may be, or if what came
@@ -110,7 +111,9 @@ def fetch(
     if os.path.isdir(source):
         folder = Path(source)
     elif REPO_ID.fullmatch(str(source)):
-        folder = _download(str(source), revision, subfolder, token, cache_dir, local_files_only, max_bytes)
+        folder = _download(
+            str(source), revision, subfolder, token, cache_dir, local_files_only, max_bytes or MAX_TOTAL_BYTES
+        )
     else:
         raise HubError(f"{source} is neither a folder nor a repository name such as someone/stylex-leaves")
     if subfolder is not None:

@@ -10,8 +10,6 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import loopback
-import pytest
 from hub.server import Hub
 from playwright.sync_api import Browser, Page, expect
 from visiting import PATIENCE_MS, choose, explain_the_classifier, unfold
@@ -67,26 +65,20 @@ def test_two_classifiers_are_compared_and_another_model_has_others(app_page: Pag
 
 
 def test_a_visitor_brings_a_model_of_their_own_and_only_one_that_is_allowed(
-    app_page: Page, tiny_model: StylEx, monkeypatch: pytest.MonkeyPatch
+    app_page: Page, tiny_model: StylEx, hub: Hub
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    hub = Hub()
-    hub.start(loopback.PORT)
-    try:
-        tiny_model.push_to_hub("me/tiny")
-        unfold(app_page, "A model of your own")
-        expect(app_page.locator("#sx-own")).to_contain_text("Name a public repository of the Hub")
-        repository = app_page.get_by_label("Repository")
-        repository.fill("you/tiny")
-        repository.press("Enter")
-        expect(app_page.get_by_text("you/tiny is not among the models that may be shown here")).to_be_visible()
-        repository.fill("me/tiny")
-        app_page.get_by_role("button", name="Show it").click()
-        expect(app_page.locator("#sx-brought")).to_contain_text("me/tiny is here")
-        expect(app_page.locator("#sx-model input")).to_have_value("me/tiny")
-        app_page.locator("#sx-upload").wait_for()
-    finally:
-        hub.stop()
+    tiny_model.push_to_hub("me/tiny")
+    unfold(app_page, "A model of your own")
+    expect(app_page.locator("#sx-own")).to_contain_text("Name a public repository of the Hub")
+    repository = app_page.get_by_label("Repository")
+    repository.fill("you/tiny")
+    repository.press("Enter")
+    expect(app_page.get_by_text("you/tiny is not among the models that may be shown here")).to_be_visible()
+    repository.fill("me/tiny")
+    app_page.get_by_role("button", name="Show it").click()
+    expect(app_page.locator("#sx-brought")).to_contain_text("me/tiny is here")
+    expect(app_page.locator("#sx-model input")).to_have_value("me/tiny")
+    app_page.locator("#sx-upload").wait_for()
 
 
 class Another(BaseHTTPRequestHandler):

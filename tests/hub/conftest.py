@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import loopback
 import pytest
 from hub.server import Hub
 
 from stylex import StylEx
-
-
-@pytest.fixture(scope="session")
-def _hub() -> Iterator[Hub]:
-    hub = Hub()
-    hub.start(loopback.PORT)
-    yield hub
-    if hub.server is not None:
-        hub.stop()
-
-
-@pytest.fixture
-def hub(_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub without repositories, and a client without a cache. Large files go through LFS."""
-    from huggingface_hub import constants
-
-    if _hub.server is None:  # a test stopped it
-        _hub.start(loopback.PORT)
-    _hub.reset()
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    yield _hub
-    _hub.faults.clear()
 
 
 @pytest.fixture(params=["lfs", "regular", "xet"])
