@@ -111,9 +111,8 @@ def fetch(
     if os.path.isdir(source):
         folder = Path(source)
     elif REPO_ID.fullmatch(str(source)):
-        folder = _download(
-            str(source), revision, subfolder, token, cache_dir, local_files_only, max_bytes or MAX_TOTAL_BYTES
-        )
+        most = MAX_TOTAL_BYTES if max_bytes is None else max_bytes
+        folder = _download(str(source), revision, subfolder, token, cache_dir, local_files_only, most)
     else:
         raise HubError(f"{source} is neither a folder nor a repository name such as someone/stylex-leaves")
     if subfolder is not None:
