@@ -100,5 +100,6 @@ def class_sparsity(class_weight: Tensor) -> Tensor:
     """
     # Only differences between classes count: the probabilities sum to one. From the median, a coordinate that one class
     # has to itself counts once. sqrt(2): two classes differ by sqrt(2) times their distance from the mean.
-    middle = class_weight.median(dim=1, keepdim=True).values
+    # Sorted, for on a GPU torch's own median is none that `--deterministic` may use.
+    middle = class_weight.sort(dim=1).values[:, (class_weight.shape[1] - 1) // 2, None]
     return (class_weight - middle).abs().sum() / 2**0.5

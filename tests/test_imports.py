@@ -37,7 +37,7 @@ FLOORS = (
     {"pictures"},
     {"networks"},
     {"classifiers"},
-    {"storage"},
+    {"steady", "storage"},
     {"gradients", "losses", "metrics", "probe", "stylespace", "terminal", "version"},
 )
 # The same of train; what lies on top of it is started, each file of it.

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..steady import resized
+
 # Grey has one number of mean and std where the network has one channel, and three where it has three equal ones.
 Colours = Literal["rgb", "bgr", "grey"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -26,7 +28,7 @@ def sized(x: Tensor, size: Size, resize: Size | None, interpolation: Interpolati
         if interpolation == "nearest":
             x = F.interpolate(x, whole, mode="nearest-exact")
         else:
-            x = F.interpolate(x, whole, mode=interpolation, antialias=True, align_corners=False)
+            x = resized(x, whole, interpolation)
             x = x.clamp(-1, 1) if interpolation == "bicubic" else x
     top, left = (round((a - b) / 2) for a, b in zip(whole, size, strict=True))
     return x[..., top : top + size[0], left : left + size[1]] if resize else x

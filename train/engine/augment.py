@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.engine.steady import sampled
+from stylex.steady import sampled
 from train.options.choices import Flips
 
 

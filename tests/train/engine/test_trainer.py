@@ -12,6 +12,7 @@ import torch
 from accelerate.state import AcceleratorState
 from small import assert_same, tiny_classifier
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stylex import StylEx, losses
 from stylex.networks.config import ConfigError
@@ -525,3 +526,32 @@ def test_from_a_model_of_other_classes_all_is_taken_but_what_reads_them(make_tra
             elif key != "out.bias" or name != "discriminator":
                 assert torch.equal(weight, given[key]), f"{key} of the {name}"
     assert not trainer.bare("generator").affine.class_weight.any()
+
+
+# Of a GPU torch refuses these under `--deterministic`: they sum in whatever order threads arrive. It has another way of its
+# own for `replication_pad2d` and `upsample_bilinear2d`, which on a processor cannot be seen.
+REFUSED = {
+    *("_adaptive_avg_pool2d_backward", "_upsample_bicubic2d_aa_backward", "_upsample_bilinear2d_aa_backward"),
+    *("adaptive_max_pool2d_backward", "cumsum", "grid_sampler_2d_backward", "histc", "kthvalue", "median"),
+    *("reflection_pad2d_backward", "upsample_bicubic2d_backward", "upsample_nearest2d_backward"),
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {"discriminator": "stylegan2", "perceptual": "classifier"}])
+def test_a_deterministic_step_on_a_gpu_asks_torch_for_nothing_that_it_refuses(make_trainer, x, monkeypatch, changes):
+    """With a classifier that reads another size than the picture's, moved views, and blurred first pictures."""
+    used = set[str]()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, called, types, args=(), kwargs=None):
+            used.add(called.overloadpacket.__name__)
+            return called(*args, **(kwargs or {}))
+
+    monkeypatch.setattr("stylex.steady.needed", lambda x: True)
+    trainer = make_trainer(**{**PROJECTED, **changes}, kl_views=1.0, sparsity_weight=0.01, fade_in_kimg=1.0)
+    assert trainer.classifier.config.size != tuple(x.shape[-2:])
+    with Watch():
+        for _ in range(4):
+            trainer.step(x)
+    assert {"convolution_backward", "mm"} <= used
+    assert not used & REFUSED

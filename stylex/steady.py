@@ -42,6 +42,26 @@ def gathered(x: Tensor, grid: Tensor) -> Tensor:
     return rows[0] * (1 - down) + rows[1] * down
 
 
+def resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """x [N, C, H, W] as [N, C, *size], bilinear or bicubic; what is shrunk is filtered before, as Pillow does."""
+    if needed(x):
+        return multiplied(x, size, mode)
+    return F.interpolate(x, size, mode=mode, antialias=True, align_corners=False)
+
+
+def multiplied(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """`resized` as a product with two matrices, one for the rows and one for the columns: what becomes of a single
+    bright pixel is a column of them."""
+
+    @torch.no_grad()
+    def weights(side: int, wanted: int) -> Tensor:
+        one = torch.eye(side, device=x.device, dtype=x.dtype)[None, None]
+        return F.interpolate(one, (wanted, side), mode=mode, antialias=True, align_corners=False)[0, 0]
+
+    rows, columns = map(weights, x.shape[-2:], size)
+    return rows @ x @ columns.T
+
+
 def blur(x: Tensor, side: int, sigma: float) -> Tensor:
     """Gaussian, of an odd number of pixels a side; beyond its border a picture goes on as in a mirror."""
     if needed(x):

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylex.steady import blur, blurred_by_index, gathered, multiplied, needed, resized, sampled
 from train.engine.device import no_such_way
-from train.engine.steady import blur, blurred_by_index, gathered, needed, sampled
 
 
 def alike(one: Callable[[Tensor], Tensor], other: Callable[[Tensor], Tensor], x: Tensor) -> None:
@@ -45,7 +45,13 @@ def test_pictures_are_blurred_alike(x, side, sigma):
     alike(lambda p: blurred_by_index(p, side, sigma), lambda p: blur(p, side, sigma), x)
 
 
-def test_a_processor_needs_neither(x):
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(4, 5), (16, 30), (10, 7)])
+def test_pictures_are_brought_to_a_size_alike(x, size, mode):
+    alike(lambda p: multiplied(p, size, mode), lambda p: resized(p, size, mode), x)
+
+
+def test_a_processor_needs_none(x):
     assert not needed(x)
     torch.use_deterministic_algorithms(True)
     try:
