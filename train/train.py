@@ -186,10 +186,15 @@ def main(args: list[str] | None = None) -> None:
         raise KeyboardInterrupt
     if main_process and number is None:
         # What ships, as `evaluate.py` would measure it.
-        numbers = evaluate(read_model(run / "model", classifier, device), val_part)
-        put_json(run / "metrics.json", numbers)
-        track(trainer.accelerator, trainer.nimg, {f"final/{n}": v for n, v in numbers.items() if isinstance(v, float)})
-        print(f"measured on {numbers['n']} held-out pictures: {run / 'metrics.json'}")
+        try:
+            numbers = evaluate(read_model(run / "model", classifier, device), val_part)
+        except ImportError as error:  # the eyes that only measure; hours of training do not fail for the want of one
+            print(f"not measured, and nothing else is missing: {error}, then train/evaluate.py", file=sys.stderr)
+        else:
+            put_json(run / "metrics.json", numbers)
+            shown = {f"final/{n}": v for n, v in numbers.items() if isinstance(v, float)}
+            track(trainer.accelerator, trainer.nimg, shown)
+            print(f"measured on {numbers['n']} held-out pictures: {run / 'metrics.json'}")
     finish_tracker(trainer.accelerator)
     if number is not None:
         trainer.accelerator.print(

