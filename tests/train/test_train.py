@@ -86,9 +86,9 @@ def final_state(run: Path) -> dict:
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(launch, pictures, classifier_folder, tmp_path):
     """SIGKILL again and again, then the same command, against a run that was never interrupted.
 
-    How often: STYLEX_KILLS, twice if it is not set.
+    How often: STYLEX_KILLS, three times if it is not set.
     """
-    kills = int(os.environ.get("STYLEX_KILLS", "2"))
+    kills = int(os.environ.get("STYLEX_KILLS", "3"))
     steps, chance = 20 * (kills + 1), random.Random()
 
     def start(name: str, **options) -> subprocess.Popen[str]:
