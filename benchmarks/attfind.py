@@ -30,6 +30,7 @@ from stylex.pictures.images import list_images
 from stylex.storage.outputs import put_json
 from stylex.stylespace import StyleStats, move
 from stylex.terminal import print_anything
+from train.engine.device import measure_exactly
 from train.options.searching import CANDIDATES, Options
 from train.search.moves import moves_of, width_of
 
@@ -168,6 +169,7 @@ def main(args: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     o = parser.parse_args(args)
     ready(parser, o.json)
+    measure_exactly()
     model = StylEx.from_pretrained(o.model, device=o.device)
     s = pictures_of(model, o.data, o.pictures, o.seed)
     numbers = measure(model, s, o.keep, o.sample, o.seed)

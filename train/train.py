@@ -52,15 +52,16 @@ def check_init(o: Options, init: StylEx) -> None:
     Raises:
         ConfigError: naming the option, what the model has, and the way out.
     """
-    if init.resolution != o.resolution:
+    if init.resolution > o.resolution:
         raise ConfigError(
-            f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px. Use another "
-            "--resolution, or start afresh with --init_from null"
+            f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px, and a model grows "
+            "but does not shrink. Use another --resolution, or start afresh with --init_from null"
         )
     for name in SHAPES:
         asked, has = getattr(o, name), getattr(init.config, name)
         has = list(has) if isinstance(has, tuple) else has
-        if asked is not None and asked != has:
+        kept = asked[: len(has)] if isinstance(asked, list) else asked
+        if asked is not None and kept != has:
             raise ConfigError(
                 f"{name} is {asked}, but {o.init_from} has {has}, and a run from a model has its shapes: give "
                 f"--{name} null, or start afresh with --init_from null"

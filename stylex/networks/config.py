@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,8 @@ MAX_CLASSES = 10_000
 MAX_W_DIM = 2048
 MAX_MAPPING_LAYERS = 16
 MAX_PLACES = 64
+# A level on top of a model has half as many channels as the one below, but no fewer than this unless that one has.
+NARROWEST = 16
 # Coarser pictures have no 8x8 map below their own pixels.
 SMALLEST_WITH_PLACES = 16
 
@@ -91,6 +94,34 @@ class ModelConfig:
     def latent_dim(self) -> int:
         """Width of `w ⊕ t ⊕ probs`, from which the generator takes its styles."""
         return self.code_dim + self.num_classes
+
+    def grown(
+        self, resolution: int, channels: Sequence[int] | None = None, trunk_channels: Sequence[int] | None = None
+    ) -> ModelConfig:
+        """These shapes with finer levels up to `resolution`, as wide as asked for, or as follows from the finest here.
+
+        Raises:
+            ConfigError: if `resolution` is lower or no power of two, or what is asked for does not begin with what is
+                here. Levels on top of the trunk must be as wide as its finest, for they hand on what that sees.
+        """
+        if resolution < self.resolution:
+            raise ConfigError(f"a model of {self.resolution} px grows to more, not to {resolution} px")
+        wide, trunk = list(channels or self.channels), list(trunk_channels or self.trunk_channels)
+        levels, finest = resolution.bit_length() - 2, self.trunk_channels[-1]
+        while not channels and len(wide) < levels:
+            wide.append(min(wide[-1], max(NARROWEST, wide[-1] // 2)))
+        while not trunk_channels and len(trunk) < levels:
+            trunk.append(finest)
+        for name, asked, has in (("channels", wide, self.channels), ("trunk_channels", trunk, self.trunk_channels)):
+            if asked[: len(has)] != list(has):
+                raise ConfigError(
+                    f"{name} is {asked}; a model of {list(has)} keeps these and has finer ones after them"
+                )
+        if min(trunk[len(self.trunk_channels) :], default=finest) < finest:
+            raise ConfigError(
+                f"trunk_channels is {trunk}; levels above {self.resolution} px need {finest} or more, as the one below"
+            )
+        return dataclasses.replace(self, resolution=resolution, channels=tuple(wide), trunk_channels=tuple(trunk))
 
     @classmethod
     def preset(cls, resolution: int, num_classes: int, **changes: Any) -> ModelConfig:

@@ -299,10 +299,20 @@ def test_init_from_starts_at_a_model_folder(start, finished):
             torch.testing.assert_close(b, a)
 
 
-def test_init_from_a_model_of_another_size_is_refused(start, tiny_model, tmp_path):
+def test_init_from_a_model_of_fewer_pixels_grows(start, tiny_model, tmp_path):
     folder = tiny_model.save_pretrained(tmp_path / "tiny")
-    with pytest.raises(ConfigError, match="is a model of 16 px; this run is of 32 px"):
-        start(init_from=folder)
+    run = start(init_from=folder, total_kimg=0.004, channels="null", trunk_channels="null", places=0)
+    after = StylEx.from_pretrained(run / "model")
+    assert after.resolution == 2 * tiny_model.resolution
+    assert after.config.channels[:-1] == tiny_model.config.channels
+
+
+def test_init_from_a_model_of_more_pixels_is_refused(start, tiny_model, tmp_path):
+    folder = tiny_model.save_pretrained(tmp_path / "tiny")
+    with pytest.raises(
+        ConfigError, match="is a model of 16 px; this run is of 8 px, and a model grows but does not sh"
+    ):
+        start(init_from=folder, resolution=8)
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match="is missing"):
         start(init_from=folder)

@@ -15,6 +15,7 @@ from stylex.networks import kinds
 from stylex.networks.config import ModelConfig
 from stylex.networks.generator import Synthesis
 from stylex.networks.layers import Trunk
+from train.engine.grow import grown
 
 NETWORKS = ("generator", "mapping", "encoder", "discriminator")
 AVERAGED = ("generator", "mapping", "encoder")
@@ -25,7 +26,7 @@ READS_CLASSES = {"generator": "affine.class_weight", "discriminator": "out."}
 def build(
     config: ModelConfig, device: torch.device, class_names: list[str], init: StylEx | None = None
 ) -> dict[str, Any]:
-    """All of `NETWORKS`, with random weights or those of `init`.
+    """All of `NETWORKS`, with random weights or those of `init`, grown to the resolution of `config`.
 
     Of an `init` with other classes than `class_names` all is taken but what reads them; and no discriminator of another
     kind.
@@ -36,6 +37,8 @@ def build(
         known = getattr(init, name, None)
         if init is not None and isinstance(known, kind[name]):
             weights = known.state_dict()
+            if init.resolution < config.resolution:
+                weights = grown(weights, init.config, network.state_dict(), config)
             if init.class_names != class_names and name in READS_CLASSES:
                 fresh = network.state_dict()
                 weights |= {k: v for k, v in fresh.items() if k.startswith(READS_CLASSES[name])}

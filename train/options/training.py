@@ -96,7 +96,8 @@ class Options:
         max_minutes: stop after so many minutes, with a checkpoint. 0 = no limit.
         resume: latest, none, or a checkpoint folder.
         init_from: start from the weights of this model folder or repository, with fresh optimisers. Of a model with
-            other classes, what reads them starts afresh; the rest still knows how to see and draw.
+            other classes, what reads them starts afresh; the rest still knows how to see and draw. A model of fewer
+            pixels grows: it draws what it drew, and finer levels are put on top.
         batch_size: pictures per process and step; the preset's if not given.
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
@@ -301,8 +302,9 @@ class Options:
         return found
 
     def model_config(self, num_classes: int, init: ModelConfig | None = None) -> ModelConfig:
-        """The shapes of the run's networks: those of `init` if it begins from a model, else the preset's, changed."""
+        """The shapes of the run's networks: those of `init`, grown, if it begins from a model; else the preset's."""
         if init is not None:
-            return replace(init, num_classes=num_classes, discriminator=self.discriminator)
+            grown = init.grown(self.resolution, self.channels, self.trunk_channels)
+            return replace(grown, num_classes=num_classes, discriminator=self.discriminator)
         changes = {name: value for name in SHAPES if (value := getattr(self, name)) is not None}
         return ModelConfig.preset(self.resolution, num_classes, discriminator=self.discriminator, **changes)
