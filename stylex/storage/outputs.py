@@ -67,12 +67,9 @@ def check_place(folder: Path, option: str = "--output") -> None:
             raise NotADirectoryError(0, f"{place} is not a folder")
         with TemporaryFile(dir=place):
             pass
-        if place == folder.absolute():
-            return
         # The system says of names that no folder can have only when it is asked for them.
-        folder.absolute().lstat()
-    except FileNotFoundError:
-        return
+        with suppress(FileNotFoundError):
+            folder.absolute().lstat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{folder} cannot be written ({reason}); choose another {option}") from None

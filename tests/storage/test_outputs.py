@@ -125,7 +125,14 @@ def test_names_that_no_folder_can_have_are_said(tmp_path):
             check_place(tmp_path / name)
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied"),
+        OSError(30, "Read-only file system"),
+        FileNotFoundError(2, "No such file or directory"),  # /proc, and where an automounter makes the folders
+    ],
+)
 def test_a_place_that_takes_nothing_is_said(tmp_path, monkeypatch, error):
     def refuse(*args, **kwargs):
         raise error

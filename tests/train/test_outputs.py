@@ -10,7 +10,7 @@ from PIL import Image
 from stylex import ModelError, StylEx
 from stylex.classifiers.classifier import save_classifier
 from stylex.storage.outputs import OutputError
-from train import bundle, evaluate, find_attributes, train, train_classifier
+from train import adapt, bundle, evaluate, explain_mistakes, find_attributes, repair, study, train, train_classifier
 from train.engine import checkpoint
 from train.engine.place import claim_run
 from train.engine.publish import SOURCE, flickers
@@ -38,6 +38,10 @@ SCRIPTS = {
     ),
     "train": lambda output: train.main(["--data", "x", "--classifier", "x", "--output", output]),
     "find_attributes": lambda output: find_attributes.main(["--data", "x", "--model", "x", "--effects", output]),
+    "adapt": lambda output: adapt.main(["--data", "x", "--model", "x", "--name", "x", "--output", output]),
+    "study": lambda output: study.main(["--data", "x", "--model", "x", "--output", output]),
+    "repair": lambda output: repair.main(["--data", "x", "--model", "x", "--output", output]),
+    "explain_mistakes": lambda output: explain_mistakes.main(["--data", "x", "--model", "x", "--output", output]),
 }
 
 
@@ -68,6 +72,10 @@ def test_a_folder_where_the_numbers_should_go_is_said_before_the_work(never, tmp
         ("train", "model/classifier/model.safetensors", "of somebody's"),
         ("train", "sheets/000000064.png", "a picture"),
         ("train", "checkpoint-000000064/notes.txt", "mine"),
+        ("adapt", "domains/x.png", "a picture"),
+        ("study", "key.json", '{"items": "mine"}'),
+        ("repair", "page.html", "mine"),
+        ("explain_mistakes", "mistakes.json", '{"mine": 1}'),
     ],
 )
 def test_a_file_of_a_person_s_is_said_before_the_work(never, tmp_path, script, name, content):
