@@ -16,6 +16,8 @@ MAX_METADATA = 8_000_000  # bytes of one block, unpacked; the largest profiles o
 PNG = b"\x89PNG\r\n\x1a\n"
 # Of a still picture; the chunks of an animation only say how its other frames follow.
 PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+# How long the list of what is transparent is where there is no palette, by the kind of the colours: grey, RGB.
+PNG_CLEAR = {b"\0": 2, b"\2": 6}
 PNG_XMP = b"XML:com.adobe.xmp"
 
 JPEG = b"\xff\xd8\xff"
@@ -44,7 +46,9 @@ def _split_png(data: bytes) -> tuple[bytes, dict[str, Any]]:
         name, end = data[at + 4 : at + 8], at + 12 + length
         if end > len(data) or not name.isalpha():
             break
-        if name in PNG_PIXELS:
+        if name == b"tRNS" and not _clear_is_whole(data, at, end):
+            pass  # without it the picture is opaque, as viewers show it
+        elif name in PNG_PIXELS:
             kept.append(view[at:end])
         else:
             body = data[at + 8 : end - 4] if length <= MAX_METADATA else b""
@@ -59,6 +63,13 @@ def _split_png(data: bytes) -> tuple[bytes, dict[str, Any]]:
         if name == b"IEND":
             return b"".join(kept), found
     return b"".join([*kept, view[at:]]), found  # cut short, or damaged: the decoder says how
+
+
+def _clear_is_whole(data: bytes, at: int, end: int) -> bool:
+    """Whether the chunk of what is transparent arrived as it was written."""
+    (check,) = struct.unpack_from(">I", data, end - 4)
+    length = end - at - 12
+    return zlib.crc32(data[at + 4 : end - 4]) == check and length == PNG_CLEAR.get(data[25:26], length)
 
 
 def _split_jpeg(data: bytes) -> tuple[bytes, dict[str, Any]]:

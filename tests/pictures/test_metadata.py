@@ -56,6 +56,8 @@ CHUNKS = {
     "an animation out of order": chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(b"fcTL", bytes([9] * 26)),
     "a checksum that is wrong": chunk(b"tEXt", b"Comment\0hello", check=7),
     "a chunk nobody knows": chunk(b"vpAg", bytes(100)),
+    "a transparent colour of one byte": chunk(b"tRNS", b"\0"),
+    "a transparent colour that was damaged": chunk(b"tRNS", bytes(6), check=7),
 }
 
 
