@@ -188,15 +188,15 @@ class Zip:
         except (BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise DataError(f"{path} is neither a folder nor a zip that can be read ({error}); pack it again") from None
         found: dict[PurePosixPath, ZipInfo] = {}
-        litter: list[str] = []
+        beside: list[PurePosixPath] = []
         for info, told in decoded(path, self.archive.infolist(), names):
             name = PurePosixPath(told.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts or DRIVE.match(str(name)):
                 raise DataError(f"{path} holds {told!r}, which leads out of it; pack it again, from the inside")
-            if not name.parts or info.is_dir() or any(part.startswith(".") for part in name.parts):
+            if not name.parts or info.is_dir():
                 continue
-            if any(map(is_litter, name.parts)):
-                litter.append(str(name))
+            if is_hidden(str(name)) or any(map(is_litter, name.parts)):
+                beside.append(name)
             else:
                 found[name] = info
         packed, size = path.stat().st_size, sum(info.file_size for info in found.values())
@@ -208,9 +208,12 @@ class Zip:
         if any(info.flag_bits & 1 for info in found.values()):
             raise DataError(f"{path} is encrypted; unpack it and give the folder")
         while found and len({name.parts[0] for name in found}) == 1 and all(len(name.parts) > 1 for name in found):
-            found = {name.relative_to(name.parts[0]): info for name, info in found.items()}
+            around = next(iter(found)).parts[0]
+            found = {name.relative_to(around): info for name, info in found.items()}
+            beside = [name.relative_to(around) if name.parts[0] == around else name for name in beside]
         self.found = {str(name): found[name] for name in sorted(found)}
-        self.litter = litter_in(litter)
+        self.litter = litter_in(map(str, beside))
+        self.hidden = [str(name) for name in beside if not any(map(is_litter, name.parts))]
 
     def pictures(self) -> list[str]:
         names = [name for name in self.found if is_picture(name)]
@@ -220,7 +223,7 @@ class Zip:
         return sorted({name.split("/")[0] for name in self.found if "/" in name})
 
     def left(self) -> list[Left]:
-        found = [(name, why) for name in self.found if (why := reason(name)) is not None]
+        found = [(name, why) for name in (*self.found, *self.hidden) if (why := reason(name)) is not None]
         return sorted([*found, *((name, LITTER) for name in self.litter)])
 
     def tables(self) -> list[str]:
@@ -310,6 +313,9 @@ def no_empty_class(files: Files, tops: list[str]) -> list[Left]:
         DataError: if there is something in one, and no picture; then somebody meant it as a class. Texts may be there.
     """
     left, empty = files.left(), []
+    for name, why in left:
+        if why == NOWHERE and "/" not in name and not PurePosixPath(name).suffix:
+            raise DataError(f"class {name} of {files.place} is a link that leads nowhere; mend it or move it away")
     for top in files.folders():
         inside = [(name.partition("/")[2], why) for name, why in left if name.startswith(f"{top}/")]
         if top in tops or (inside and only_texts(inside)):
@@ -333,6 +339,7 @@ def from_table(files: Files, table: str) -> Source:
             label, too many columns.
     """
     where = str(Path(files.place) / table)
+    without = f"; {files.place}?label= goes without it"
     try:
         text = files.text(table)
         if pointer := stub(text[:HEAD].encode()):
@@ -340,12 +347,16 @@ def from_table(files: Files, table: str) -> Source:
         reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
         columns = [name.strip() for name in reader.fieldnames or []]
         if columns.count("file") != 1 or columns.count("label") > 1:
-            came = f"the first line {','.join(columns)[:MAX_SHOWN]!r}" if columns else "nothing in it"
-            raise DataError(f"{where} has {came}; it must name the columns: file,label, or file without labels")
+            first = ",".join(columns)
+            came = f"the first line {first[:MAX_SHOWN]!r}" if columns else "nothing in it"
+            commas = ", with commas between them" if ";" in first or "\t" in first else ""
+            raise DataError(
+                f"{where} has {came}; it must name the columns{commas}: file,label, or file without labels{without}"
+            )
         reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
     except (csv.Error, UnicodeDecodeError, OSError, ImageError) as error:
-        raise DataError(f"{where} cannot be read as a CSV in UTF-8 ({error}); save it again") from None
+        raise DataError(f"{where} cannot be read as a CSV in UTF-8 ({error}); save it again{without}") from None
     if not rows:
         raise DataError(f"{where} has a first line and no rows; give one row for each picture")
     labelled = "label" in columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -12,18 +13,25 @@ from pathlib import Path, PurePosixPath
 LITTER = {
     "@eadir",
     "@tmp",
+    "@__thumb",
     "@recycle",
     "@recently-snapshot",
     "#recycle",
     "#snapshot",
     "$recycle.bin",
     "$winreagent",
+    "$sysreset",
+    "$getcurrent",
+    "$extend",
+    "msocache",
+    "_vti_cnf",
+    "_vti_pvt",
     "recycler",
     "recycled",
     "system volume information",
-    "found.000",
     "__macosx",
     "network trash folder",
+    "thevolumesettingsfolder",
     "temporary items",
     "lost+found",
     "thumbs.db",
@@ -33,6 +41,8 @@ LITTER = {
     "lost.dir",
     "~snapshot",
 }
+# The same with a number or a name behind it: what a check of the disk found, of Synology, of an update of Windows.
+LITTER_OF = re.compile(r"found\.\d{3}|@syno\w+|@eastream|\$windows\.~\w+")
 
 
 @dataclass
@@ -57,7 +67,7 @@ def is_hidden(name: str) -> bool:
 
 def is_litter(part: str) -> bool:
     """Whether a name, of a file or of a folder, is nobody's picture and no class."""
-    return part.lower() in LITTER
+    return part.lower() in LITTER or LITTER_OF.fullmatch(part.lower()) is not None
 
 
 def litter_in(names: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ that are UTF-8 are that, for hardly any other text is by chance, and the rest ha
 
 from __future__ import annotations
 
+import codecs
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from train.data.records import DataError
 
 UTF8 = 0x800  # the flag
 UNICODE_PATH = 0x7075  # the extra field of Info-ZIP with the name in UTF-8
-OFFERED = ("gbk", "big5", "shift_jis", "euc_kr", "cp1251", "cp437")
+# Behind each standard what Windows makes of it, with more letters; of those that read the same the first is said.
+OFFERED = ("gbk", "big5", "shift_jis", "cp932", "euc_kr", "cp949", "cp1251", "cp866", "cp437", "cp850", "cp1252")
 
 
 def decoded(path: Path, infos: Sequence[ZipInfo], encoding: str | None) -> Iterator[tuple[ZipInfo, str]]:
@@ -27,8 +29,13 @@ def decoded(path: Path, infos: Sequence[ZipInfo], encoding: str | None) -> Itera
         encoding: of names that do not say theirs; None if nobody said.
 
     Raises:
-        DataError: if there are such names, with what they would be in the encodings of the world.
+        DataError: if there are such names, with what they would be in the encodings of the world; or if there is no
+            such encoding.
     """
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError:
+        raise DataError(f"{encoding} is no encoding that is known here; use one such as {', '.join(OFFERED)}") from None
     unsaid = {
         info.orig_filename: raw
         for info in infos
@@ -42,12 +49,16 @@ def decoded(path: Path, infos: Sequence[ZipInfo], encoding: str | None) -> Itera
     rest = {name: raw for name, raw in unsaid.items() if name not in said}
     read = _all(rest, encoding) if encoding else _all(rest, "utf-8")
     if rest and read is None:
-        name, raw = next(iter(rest.items()))
         if encoding:
-            raise DataError(f"{path} has names that are not in {encoding}; as cp437 one is {name!r}")
+            raise DataError(f"{path} has names that are not in {encoding}; as cp437 one is {next(iter(rest))!r}")
+        offered: dict[str, str] = {}
+        for kind in OFFERED:
+            texts = _all(rest, kind)
+            if texts and all(text.isprintable() for text in texts.values()):
+                offered.setdefault(next(iter(texts.values())), kind)
         raise DataError(
-            f"{path} has names that are not in UTF-8, and does not say in what; say it behind the path: "
-            + ", ".join(f"{path}?names={kind} for {text!r}" for kind in OFFERED if (text := _text(raw, kind)))
+            f"{path} has names that are not in UTF-8, and does not say in what; say it behind the path, "
+            f"{path}?names=ENCODING: " + ", ".join(f"{kind} for {text!r}" for text, kind in offered.items())
         )
     for info in infos:
         yield info, said.get(info.orig_filename) or (read or {}).get(info.orig_filename) or info.filename
@@ -62,7 +73,7 @@ def _all(names: dict[str, bytes], encoding: str) -> dict[str, str] | None:
 def _text(raw: bytes, encoding: str) -> str | None:
     try:
         return raw.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeDecodeError, LookupError):  # LookupError: of bytes to bytes, as base64 is
         return None
 
 

@@ -204,8 +204,8 @@ def test_a_table_of_another_name_is_taken_where_it_is_the_only_one(make_pictures
         ("", "labels.csv has nothing in it; it must name the columns: file,label, or file without labels"),
         ("\n", "it must name the columns"),
         ("plain/plain-0.png,plain\n", "has the first line 'plain/plain-0.png,plain'; it must name the columns"),
-        ("file;label\na;b\n", "has the first line 'file;label'; it must name the columns: file,label"),
         ("file,file\na,b\n", "has the first line 'file,file'"),
+        ("file;label\na;b\n", "has the first line 'file;label'; it must name the columns, with commas between them: "),
         ("file,label\n", "has a first line and no rows; give one row for each picture"),
         ('file,label\n"plain/plain-0.png,plain\n', "cannot be read as a CSV in UTF-8 (unexpected end of data)"),
         (
