@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import re
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PosixPath, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,6 +23,18 @@ State = dict[str, Tensor]
 WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Counters that no answer depends on: of batch norm, of an averaged model, of programs that count operations.
 COUNTERS = {"num_batches_tracked", "n_averaged", "total_ops", "total_params"}
+# What training scripts keep beside weights, and which holds values and no code: their options, and best accuracies.
+NUMBER = np.float64(0).__reduce__()[0]
+PLAIN: list[Any] = [
+    Namespace,
+    SimpleNamespace,
+    PosixPath,
+    PurePosixPath,
+    *((NUMBER, f"{module}.multiarray.scalar") for module in ("numpy._core", "numpy.core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (bool, "int32", "int64", "float16", "float32", "float64")),
+]
+UNKNOWN = re.compile(r"GLOBAL (\S+)")
 DEEPEST = 6
 SHOWN = 3  # names in a message
 
@@ -31,7 +46,8 @@ class Misfit(ClassifierError):
 def states_of(path: Path) -> dict[str, State]:
     """The state_dicts in a file, by where they are in it: "" for one that is the file itself, "ema.model" …
 
-    `run.pth#ema.model` names one. Nothing but tensors and plain values is unpickled.
+    `run.pth#ema.model` names one, or the part of one whose names begin so. Nothing but tensors and plain values is
+    unpickled.
 
     Raises:
         ClassifierError: if there is no such file, or no tensor in it.
@@ -45,15 +61,21 @@ def states_of(path: Path) -> dict[str, State]:
     if not path.is_file():
         raise ClassifierError(f"{path} is no file; give the weights as safetensors")
     try:
-        held = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        with torch.serialization.safe_globals(PLAIN):
+            held = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # the unpickler fails on what is no pickle with almost any exception
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, pickle.UnpicklingError):
+            unknown = UNKNOWN.search(str(error))
+            reason = f"it holds {unknown[1]}, which would run code" if unknown else "it holds something else"
         raise ClassifierError(
             f"{path} cannot be read as weights ({reason}); save them with safetensors.torch.save_file"
         ) from None
     found = dict(_states(held))
     if not found:
         raise ClassifierError(f"{path} holds no state_dict; save network.state_dict() with safetensors.torch.save_file")
+    if asked and asked not in found and (part := _part(found, asked)):
+        return {asked: part}
     if asked and asked not in found:
         raise ClassifierError(f"{path} holds no state_dict {asked!r}; it holds {shown(list(found))}")
     return {asked: found[asked]} if asked else found
@@ -68,6 +90,24 @@ def _states(held: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, S
     for key, value in held.items():
         if isinstance(key, str):
             yield from _states(value, f"{where}.{key}" if where else key, depth + 1)
+
+
+def _part(found: dict[str, State], asked: str) -> State | None:
+    """Of the tensors in a file those whose whole names begin with `asked`, without that."""
+    for where, state in found.items():
+        begin = f"{asked.removeprefix(f'{where}.')}."
+        part = {key.removeprefix(begin): value for key, value in state.items() if key.startswith(begin)}
+        if part and (not where or asked.startswith(f"{where}.")):
+            return part
+    return None
+
+
+def _below(state: State, own: State) -> str | None:
+    """The part of a name behind which all names of `own` are; None if there is none, or several."""
+    names = [key for key in own if not counts(key)]
+    ends = {key[: -len(names[0]) - 1] for key in state if key.endswith(f".{names[0]}")} if names else set()
+    found = [end for end in ends if all(f"{end}.{name}" in state for name in names)]
+    return found[0] if len(found) == 1 else None
 
 
 def stripped(state: State, own: State) -> State:
@@ -110,13 +150,20 @@ def the_state(path: Path, own: State) -> tuple[State, str]:
 
     Raises:
         Misfit: if none is, naming what the nearest lacks.
-        ClassifierError: if several are, and differ.
+        ClassifierError: if several are, and differ; or if one is a part of the names.
     """
-    found = {where: stripped(state, own) for where, state in states_of(path).items()}
+    states = states_of(path)
+    found = {where: stripped(state, own) for where, state in states.items()}
     fitting = {where: state for where, state in found.items() if misfit(state, own) is None}
     if not fitting:
         where = max(found, key=lambda w: (len(found[w].keys() & own.keys()), len(found[w])))
         place = f"{path} ({where})" if where else str(path)
+        if (begin := _below(states[where], own)) and "#" not in path.name:
+            besides = sorted(key for key in states[where] if not key.startswith(f"{begin}."))
+            raise ClassifierError(
+                f"{place} has this network below {begin}, and besides {shown(besides)}; if the network answers without "
+                f"that, take {path}#{where and f'{where}.'}{begin}"
+            )
         raise Misfit(f"{place} {misfit(found[where], own)}")
     first, *others = fitting
     if any(not _same(fitting[first], fitting[other]) for other in others):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,15 @@ def test_what_does_not_fit_is_one_sentence(said, says, weights):
 
 def test_only_tensors_are_unpickled(tmp_path):
     torch.save(network(), tmp_path / "network.pth")
-    assert "network.pth cannot be read as weights (" in refusal(SMALL, weights=tmp_path / "network.pth", **SAID)
+    assert refusal(SMALL, weights=tmp_path / "network.pth", **SAID) == (
+        f"{tmp_path}/network.pth cannot be read as weights (it holds torchvision.models.shufflenetv2.ShuffleNetV2, "
+        "which would run code); save them with safetensors.torch.save_file"
+    )
+    for rubbish in (b"rubbish", b"<!DOCTYPE html>", b"\x80\x02", b"PK\x03\x04"):
+        (tmp_path / "rubbish.pth").write_bytes(rubbish)
+        said = refusal(SMALL, weights=tmp_path / "rubbish.pth", **SAID)
+        assert "rubbish.pth cannot be read as weights (" in said
+        assert "two options" not in said  # how torch begins, with what opens the door to code
     torch.save({"epoch": 3, "lr": [0.1]}, tmp_path / "run.pth")
     assert "run.pth holds no state_dict; save network.state_dict()" in (
         refusal(SMALL, weights=tmp_path / "run.pth", **SAID)
@@ -399,6 +408,8 @@ WRAPPED = {
     "counted": lambda s: {**s, "total_ops": torch.zeros(1), "fc.total_params": torch.zeros(1)},
     "deep": lambda s: {"run": {"student": {"weights": s}}, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}},
     "beside plain values": lambda s: {**s, "epoch": 7, "best": None},
+    "beside what was asked for": lambda s: {"model": s, "args": Namespace(lr=0.1, output=PurePosixPath("runs"))},
+    "beside a best accuracy": lambda s: {"state_dict": s, "best": np.float64(0.9), "counts": np.int64(3)},
     "twice the same": lambda s: {"model": s, "best": {k: v.clone() for k, v in s.items()}},
 }
 
@@ -434,6 +445,19 @@ def test_what_is_missing_is_named_by_key(tmp_path):
         f"{tmp_path}/run.pth (state_dict) lacks fc.weight and has besides fc.1.weight; "
         "torchvision:shufflenet_v2_x0_5 is another network"
     )
+
+
+def test_weights_beside_those_of_something_else_are_named_and_can_be_taken(tmp_path):
+    """A loss with weights of its own, in what Lightning saves."""
+    path = tmp_path / "last.ckpt"
+    state = {f"model.{k}": v for k, v in network().state_dict().items()}
+    torch.save({"state_dict": state | {"criterion.weight": torch.ones(2)}}, path)
+    assert refusal(SMALL, weights=path, **SAID) == (
+        f"{path} (state_dict) has this network below model, and besides criterion.weight; if the network answers "
+        f"without that, take {path}#state_dict.model"
+    )
+    found = adopt(SMALL, weights=f"{path}#state_dict.model", **SAID)
+    torch.testing.assert_close(found.network.fc.weight, network().fc.weight)
 
 
 # Grey.
