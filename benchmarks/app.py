@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.output import ready
 from stylex.storage.outputs import put_json
+from stylex.terminal import print_anything
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "checkpoints" / "leaves" / "samples"
@@ -416,7 +417,7 @@ def table(n: dict[str, Any]) -> str:
 
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # whatever the terminal writes
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="model folder; what the app shows by itself without it")
     parser.add_argument("--data", type=Path, default=SAMPLES, help="folder of PNG pictures that visitors send")

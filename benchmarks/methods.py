@@ -35,6 +35,7 @@ from stylex.networks.eye import EfficientNetLite1, EfficientNetLite2
 from stylex.storage.files import ModelError
 from stylex.storage.outputs import put_json
 from stylex.stylespace import move_together
+from stylex.terminal import print_anything
 from train.data.pictures import load_pictures, to_float
 from train.measure.judges import fit_stranger
 
@@ -252,6 +253,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="model folder or Hub repository")
     parser.add_argument("--data", required=True, help="pictures, as of train/train.py; the val part is measured")

@@ -13,6 +13,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from stylex.storage.outputs import OutputError, claim, filling
+from stylex.terminal import print_anything
 
 SIDE = 96  # pixels of a picture
 Draw = Callable[[random.Random, bool], Image.Image]
@@ -33,6 +34,7 @@ def fill_folder(about: str | None, what: str, classes: tuple[str, str], draw: Dr
         classes: without and with what tells them apart.
         draw: random numbers and whether the picture has it -> picture.
     """
+    print_anything()
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     folders = " and ".join(f"{name}/" for name in classes)
     parser.add_argument("folder", type=Path, metavar="PICTURES", help=f"folder to make, with {folders}")

@@ -24,6 +24,7 @@ from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker, probability
 from stylex.storage.files import read_json
 from stylex.storage.outputs import OutputError
+from stylex.terminal import print_anything
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = "scripts/first_screen"
@@ -116,6 +117,7 @@ def chosen(parser: argparse.ArgumentParser, words: list[str]) -> dict[str, str]:
 
 
 def main(args: list[str] | None = None) -> None:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", nargs="+", default=[], metavar="NAME=SAMPLE", help="another picture of a model")
     parser.add_argument("--models", type=Path, default=ROOT / "checkpoints", help="folder of the models")

@@ -22,6 +22,7 @@ from stylex import ModelError, StylEx, move
 from stylex.attfind.effects import Attribute, towards
 from stylex.metrics import VISIBLE_SHARE, changed_share
 from stylex.storage.outputs import put_json
+from stylex.terminal import print_anything
 
 FIRST = 5  # attributes of a class that are tried
 
@@ -65,6 +66,7 @@ def striking(model: StylEx, path: Path) -> float:
 
 
 def main() -> int:
+    print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of a model")
     folder = parser.parse_args().model

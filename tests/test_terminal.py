@@ -91,6 +91,20 @@ def test_a_configuration_is_utf_8_in_any_terminal(equals, tmp_path, monkeypatch)
     assert parse(Names, "", [f"--config={path}"] if equals else ["--config", str(path)]).name == "Ähre 猫"
 
 
+PROGRAMS = [p for p in OURS if '__name__ == "__main__"' in p.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_program_prints_in_any_terminal(path):
+    """Some measure for minutes before their first letter that is not ASCII."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {ast.unparse(call.func) for call in ast.walk(tree) if isinstance(call, ast.Call)}
+    # `parse` reads options, `fill_folder` draws pictures; gpu_minutes.py starts before there is anything of ours.
+    assert called & {"print_anything", "parse", "fill_folder"} or path.name == "gpu_minutes.py"
+    if path.parent.name == "scripts" and "fill_folder" in called:
+        assert "print_anything()" in (ROOT / "scripts" / "drawing.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_of_text_names_its_encoding(path):
     """Without one, Python takes the terminal's."""
