@@ -336,8 +336,8 @@ def _of_this_machine(error: Exception, repo_id: str) -> str | None:
             found = re.search(r"verify failed: (.*?)\.?( \(_ssl|$)", str(e))
             why = found[1] if found else "verify failed"
             return (
-                f"the certificate of the Hub is not trusted here ({why}), so {repo_id} cannot be asked for; if your "
-                "network signs certificates of its own, name a file with its certificate in SSL_CERT_FILE"
+                f"the certificate of the Hub is not trusted here ({why}), so {repo_id} cannot be asked for; "
+                f"{_way_to_trust(why)}"
             )
         is_proxy = isinstance(e, (ImportError, ValueError)) and "proxy" in str(e).lower()
         if is_proxy or type(e).__name__ == "InvalidURL":
@@ -355,6 +355,19 @@ def _of_this_machine(error: Exception, repo_id: str) -> str | None:
                 f"({unread.strerror or unread}); name another file, or unset it"
             )
     return None
+
+
+def _way_to_trust(why: str) -> str:
+    """What a person can do about a certificate."""
+    if "expired" in why or "not yet valid" in why:
+        return "set this machine's clock, or ask whoever runs the network"
+    if "mismatch" in why:
+        return "it is another server's; look at HF_ENDPOINT, and whether your network asks for a login first"
+    unread = next((name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)), None)
+    return (
+        "if your network signs certificates of its own, name a file with its certificate in SSL_CERT_FILE"
+        f"{f' ({unread} is not read)' if unread else ''}"
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import ssl
 import subprocess
@@ -62,6 +63,8 @@ def tls_hub(certificate, monkeypatch, tmp_path) -> Iterator[None]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(constants, "ENDPOINT", f"https://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     close_session()  # a client keeps the certificates that it began with
@@ -89,6 +92,36 @@ def test_a_certificate_that_nobody_signed_is_called_one(tls_hub):
 def test_a_push_says_it_too(tls_hub, tiny_model):
     with pytest.raises(HubError, match=r"^the certificate of the Hub is not trusted here .* SSL_CERT_FILE$"):
         tiny_model.push_to_hub("me/tiny")
+
+
+@pytest.mark.parametrize(
+    ("why", "way"),
+    [
+        ("certificate has expired", "set this machine's clock, or ask whoever runs the network"),
+        ("certificate is not yet valid", "set this machine's clock, or ask whoever runs the network"),
+        (
+            "IP address mismatch, certificate is not valid for '127.0.0.1'",
+            "it is another server's; look at HF_ENDPOINT, and whether your network asks for a login first",
+        ),
+        ("unable to get local issuer certificate", "if your network signs .* in SSL_CERT_FILE"),
+    ],
+)
+def test_the_way_out_is_that_of_the_certificate(tls_hub, why, way, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise ssl.SSLCertVerificationError(
+            1, f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {why} (_ssl.c:1)"
+        )
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", fail)
+    assert re.fullmatch(
+        rf"the certificate of the Hub is not trusted here \({re.escape(why)}\), so .*; {way}", refusal()
+    )
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_file_that_is_named_where_nobody_looks_is_said(tls_hub, certificate, name, monkeypatch):
+    monkeypatch.setenv(name, str(certificate))
+    assert refusal().endswith(f"name a file with its certificate in SSL_CERT_FILE ({name} is not read)")
 
 
 def test_with_its_certificate_named_the_hub_is_asked(tls_hub, certificate, monkeypatch):
