@@ -77,6 +77,27 @@ def test_the_input_is_spared_even_if_it_is_ours(tmp_path):
     assert says == f"{tmp_path / 'source.png'} is read for this, and would be written over; choose another --output"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links of Unix")
+def test_the_input_is_spared_under_all_its_names(tmp_path):
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "source.png"
+    put_text(photo, "ours")
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    (tmp_path / "hard").mkdir()
+    os.link(photo, tmp_path / "hard" / "source.png")
+    for folder in ("link", "hard"):
+        assert "source.png is read for this, and would be" in refused(tmp_path / folder, ["source.png"], spare=[photo])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that somebody is in")
+def test_a_folder_that_went_away_beneath_somebody_is_said(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(OutputError, match=r"^out cannot be written \(No such file or directory\)"):
+        check_place(Path("out"))
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -17,6 +17,8 @@ from stylex.storage.pointers import stub
 from train.data.pictures import load_pictures
 from train.data.sources import DataError, find_pictures
 from train.engine.checkpoint import ResumeError, load
+from train.options.command import parse
+from train.options.searching import Options
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 123456\n"
 ANNEX = b"/annex/objects/SHA256E-s123--" + b"a" * 64 + b".png\n"
@@ -73,6 +75,13 @@ def test_a_program_and_a_list_of_names(pointer, says, tmp_path):
         adopt(str(tmp_path / "network.pt"), class_names=["a", "b"], resolution=32)
     with pytest.raises(ClassifierError, match=says):
         names_of(str(tmp_path / "names.txt"))
+
+
+def test_a_configuration(pointer, says, tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(pointer)
+    for given in (["--config", f"{tmp_path}/mine.yaml"], [f"--config={tmp_path}/mine.yaml"]):
+        with pytest.raises(SystemExit, match=says):
+            parse(Options, "", given)
 
 
 def test_a_zip_and_a_table(pointer, says, tmp_path):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser
 
+from stylex.storage.pointers import stub_at
 from stylex.terminal import print_anything
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ def _read_configs(args: list[str]) -> Iterator[str]:
         option, _, name = arg.rpartition("=") if arg.startswith("--config=") else (previous, "", arg)
         previous = arg
         if option == "--config" and Path(name).is_file():
+            if pointer := stub_at(name):
+                sys.exit(f"error: {name} {pointer}")
             with suppress(UnicodeDecodeError):  # which jsonargparse tells better
                 if not (text := Path(name).read_text(encoding="utf-8-sig")).isascii():
                     arg = arg.removesuffix(name) + text
