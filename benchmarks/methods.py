@@ -78,12 +78,12 @@ def methods_of(model: StylEx, known: Tensor) -> dict[str, Method]:
         edits_of, moved, tried = model.edits_of(32), s.clone(), 0
         for n in range(len(s)):
             one = s[n : n + 1]
-            candidates = propose(model, one, target)
-            (effect,) = effect_table(model.logits_of, one, stats, candidates=candidates, edits_of=edits_of)
+            candidates, ways = propose(model, one, target)
+            (effect,) = effect_table(model.logits_of, one, stats, candidates=candidates, edits_of=edits_of, moves=ways)
             moves = [(int(candidates[m]), d) for m, d in top_moves(effect, target, len(candidates))]
             chosen = subset(model.logits_of, one, stats, moves, target, TOGETHER, edits_of=edits_of)
             moved[n : n + 1] = move_together(one, chosen, stats)
-            tried += 3 + 2 * len(candidates) + len(moves) * len(chosen)
+            tried += 3 + int(ways.sum()) + len(moves) * len(chosen)
         return Result(moved, tried, {})
 
     def counterfactual(space: str) -> Method:

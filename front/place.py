@@ -56,7 +56,7 @@ def reach(model: StylEx, e: Explanation) -> Reach:
     """Of the class's attributes and the coordinates that promise most on the picture of an explanation."""
     assert model.stats is not None
     s, aim = e.s, model.class_names.index(e.target)
-    index = propose(model, s, aim)
+    index, _ = propose(model, s, aim)
     ends = torch.stack([model.stats.s_min, model.stats.s_max]).to(s)[:, index]  # [2, M]
     single = SingleEdits(model.generator.synthesis)
     picture, x = single(s), model.synthesize(s)

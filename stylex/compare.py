@@ -179,9 +179,9 @@ def _changed(model: Explainable, name: str, seen: Any) -> Tensor:
         found = counterfactuals(model, seen.latent, s, aim, space=SPACE_OF[name])
         return model.styles(found.z) if SPACE_OF[name] == "w" else found.z
     if name == ROWS[0]:
-        candidates = propose(model, s, aim)
+        candidates, ways = propose(model, s, aim)
         edits_of = model.edits_of(32)
-        (effect,) = effect_table(model.logits_of, s, stats, candidates=candidates, edits_of=edits_of)
+        (effect,) = effect_table(model.logits_of, s, stats, candidates=candidates, edits_of=edits_of, moves=ways)
         moves = [(int(candidates[m]), d) for m, d in top_moves(effect, aim, len(candidates))]
         moves = subset(model.logits_of, s, stats, moves, aim, TOGETHER, edits_of=edits_of)
         return move_together(s, moves, stats)

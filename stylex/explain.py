@@ -98,9 +98,9 @@ def explain(
         listed = [(a.index, a.direction) for a in towards(model.attributes, source, names[aim])]
         moves = subset_by_list(model.logits_of, s, model.stats, listed, aim, top_k, shift)
     else:
-        candidates = propose(model, s, aim, shift)
+        candidates, ways = propose(model, s, aim, shift)
         (effect,) = effect_table(  # [2, M, K]
-            model.logits_of, s, model.stats, candidates=candidates, shift=shift, edits_of=edits_of
+            model.logits_of, s, model.stats, candidates=candidates, shift=shift, edits_of=edits_of, moves=ways
         )
         effect[effect < ROUNDING] = 0
         moves = [(int(candidates[m]), direction) for m, direction in top_moves(effect, aim, len(candidates))]
@@ -232,17 +232,28 @@ def promise(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> T
     return torch.cat(parts)
 
 
-def propose(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> Tensor:
+def propose(model: Explainable, s: Tensor, target: int, shift: float = 1.0) -> tuple[Tensor, Tensor]:
     """Conv coordinates worth moving on s [1, S]: the class-level attributes towards the target, and those that promise
-    most on this picture. [M] sorted, without doubles."""
-    name = model.class_names[target]
-    known = torch.tensor([a.index for a in model.attributes if a.target == name], dtype=torch.long)
+    most on this picture.
+
+    Returns:
+        The coordinates [M], sorted, without doubles, and which way each is worth moving [2, M] bool. Of two classes
+        that is the way that promises, or the attribute goes; of more it is both, for what is asked there is the
+        target's own logit, and the gradient is of its lead.
+    """
+    listed = [a for a in model.attributes if a.target == model.class_names[target]]
+    ways = torch.zeros(2, model.space.num_conv, dtype=torch.bool)
+    ways[[int(a.direction) for a in listed], [a.index for a in listed]] = True
+    two = len(model.class_names) == 2
     try:
-        promised = promise(model, s, target, shift)[0].amax(dim=0)
+        promised = promise(model, s, target, shift)[0].cpu()
     except MethodError:  # a classifier that nobody can ask for a gradient: the list has to do, or else every coordinate
-        return known.unique() if len(known) else torch.arange(model.space.num_conv)
-    top = promised.topk(min(SCREENED, len(promised))).indices.cpu()
-    return torch.cat([known, top]).unique()
+        ways, two = ways if listed else ~ways, False
+    else:
+        best = promised if two else promised.amax(dim=0)
+        ways.view(-1)[best.flatten().topk(min(SCREENED, best.numel())).indices] = True
+    index = ways.any(dim=0).nonzero().flatten()
+    return index, ways[:, index] if two else torch.ones(2, len(index), dtype=torch.bool)
 
 
 def combine(model: Explainable, s: Tensor, moves: Iterable[tuple[int, Direction, float]]) -> Tensor:

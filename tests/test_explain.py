@@ -324,10 +324,29 @@ def test_tried_are_the_attributes_of_the_class_and_what_promises_most(tiny_model
     known = {a.index for a in tiny_model.attributes if a.target == "spotted"}
     for count in (1, 5):
         monkeypatch.setattr("stylex.explain.SCREENED", count)
-        tried = propose(tiny_model, explained.s, 1).tolist()
+        tried = propose(tiny_model, explained.s, 1)[0].tolist()
         assert tried == sorted(set(tried))
         assert set(tried) == known | set(promised.topk(count).indices.tolist())
     assert max(tried) < tiny_model.space.num_conv
+
+
+def test_of_two_classes_each_coordinate_goes_the_way_that_promises_and_attributes_go_theirs(
+    tiny_model, explained, monkeypatch
+):
+    (promised,) = promise(tiny_model, explained.s, 1)
+    monkeypatch.setattr("stylex.explain.SCREENED", 9)
+    index, ways = propose(tiny_model, explained.s, 1)
+    expected = promised >= promised.flatten().topk(9).values[-1]
+    for a in tiny_model.attributes:
+        expected[a.direction, a.index] |= a.target == "spotted"
+    assert torch.equal(ways, expected[:, index])
+    assert ways.any(dim=0).all()
+
+
+def test_of_more_classes_each_coordinate_goes_both_ways(colours):
+    index, ways = propose(colours, colours.styles(colours.encode(torch.zeros(1, 3, 16, 16))), 1)
+    assert len(index)
+    assert ways.all()
 
 
 def test_large_pictures_go_through_a_few_at_a_time(tiny_model, leaf, explained, monkeypatch):

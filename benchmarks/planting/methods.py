@@ -57,8 +57,8 @@ def methods_of(model: StylEx, known: Tensor) -> dict[str, Method]:
         edits_of = model.edits_of(EDITED)
 
         def moves_of(one: Tensor) -> list[Move]:
-            candidates = propose(model, one, target)
-            (effect,) = effect_table(model.logits_of, one, stats, candidates=candidates, edits_of=edits_of)
+            candidates, ways = propose(model, one, target)
+            (effect,) = effect_table(model.logits_of, one, stats, candidates=candidates, edits_of=edits_of, moves=ways)
             moves = [(int(candidates[m]), d) for m, d in top_moves(effect, target, len(candidates))]
             return subset(model.logits_of, one, stats, moves, target, LONGEST, edits_of=edits_of)
 

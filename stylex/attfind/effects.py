@@ -192,6 +192,7 @@ def effect_table(
     shift: float = 1.0,
     batch_size: int = 256,
     edits_of: EditsOf | None = None,
+    moves: Tensor | None = None,
     progress: Callable[[Iterator[int]], Iterator[int]] = lambda pictures: pictures,
 ) -> Tensor:
     """Change of every class logit when one style coordinate moves (Lang et al. 2021, Algorithm 1).
@@ -208,10 +209,11 @@ def effect_table(
         batch_size: how many moved copies go through the generator at once.
         edits_of: a faster way to the same numbers, which then batches as it likes, such as `StylEx.edits_of`; None to
             compute every moved copy from the ground up.
+        moves: [2, M] bool, which way each of the candidates; None for both.
         progress: wraps the loop over pictures, for a bar.
 
     Returns:
-        [N, 2, M, K] on the CPU. Coordinates that cannot move have effect 0 and cost nothing.
+        [N, 2, M, K] on the CPU. Moves that are not or cannot be made have effect 0 and cost nothing.
     """
     if not len(s):
         raise ValueError("there are no pictures to explain")
@@ -223,7 +225,7 @@ def effect_table(
         one = s[n : n + 1]
         with torch.no_grad():
             base = logits_of(one)
-        rows.append(effects_of(edits_of(one), base, one, stats, candidates, shift))
+        rows.append(effects_of(edits_of(one), base, one, stats, candidates, shift, moves))
     return torch.stack(rows)
 
 
