@@ -61,7 +61,7 @@ def check_init(o: Options, init: StylEx) -> None:
         asked, has = getattr(o, name), getattr(init.config, name)
         has = list(has) if isinstance(has, tuple) else has
         kept = asked[: len(has)] if isinstance(asked, list) else asked
-        if asked is not None and kept != has:
+        if asked is not None and kept != has and not (name == "places" and has == 0):
             raise ConfigError(
                 f"{name} is {asked}, but {o.init_from} has {has}, and a run from a model has its shapes: give "
                 f"--{name} null, or start afresh with --init_from null"

@@ -96,9 +96,14 @@ class ModelConfig:
         return self.code_dim + self.num_classes
 
     def grown(
-        self, resolution: int, channels: Sequence[int] | None = None, trunk_channels: Sequence[int] | None = None
+        self,
+        resolution: int,
+        channels: Sequence[int] | None = None,
+        trunk_channels: Sequence[int] | None = None,
+        places: int | None = None,
     ) -> ModelConfig:
-        """These shapes with finer levels up to `resolution`, as wide as asked for, or as follows from the finest here.
+        """These shapes with finer levels up to `resolution`, as wide as asked for, or as follows from the finest here;
+        and with places, where there were none.
 
         Raises:
             ConfigError: if `resolution` is lower or no power of two, or what is asked for does not begin with what is
@@ -106,6 +111,8 @@ class ModelConfig:
         """
         if resolution < self.resolution:
             raise ConfigError(f"a model of {self.resolution} px grows to more, not to {resolution} px")
+        if places is not None and self.places not in (0, places):
+            raise ConfigError(f"places is {places}; a model with {self.places} keeps these")
         wide, trunk = list(channels or self.channels), list(trunk_channels or self.trunk_channels)
         levels, finest = resolution.bit_length() - 2, self.trunk_channels[-1]
         while not channels and len(wide) < levels:
@@ -121,7 +128,13 @@ class ModelConfig:
             raise ConfigError(
                 f"trunk_channels is {trunk}; levels above {self.resolution} px need {finest} or more, as the one below"
             )
-        return dataclasses.replace(self, resolution=resolution, channels=tuple(wide), trunk_channels=tuple(trunk))
+        return dataclasses.replace(
+            self,
+            resolution=resolution,
+            channels=tuple(wide),
+            trunk_channels=tuple(trunk),
+            places=self.places if places is None else places,
+        )
 
     @classmethod
     def preset(cls, resolution: int, num_classes: int, **changes: Any) -> ModelConfig:

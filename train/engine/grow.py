@@ -1,8 +1,9 @@
-"""A model of fewer pixels as the beginning of one of more: what it says and draws stays, and finer levels come on top.
+"""A model of fewer pixels as the beginning of one of more, and one without places as that of one with them.
 
-A level is added so that it changes nothing at first (Chen et al. 2016, "Net2Net: Accelerating Learning via Knowledge
-Transfer", section 2; the order from coarse to fine is that of Karras et al. 2018, "Progressive Growing of GANs"). So
-what takes many pictures to learn, what a class looks like, is learnt where pictures are cheap.
+What a model draws and says stays as it is, for what is added changes nothing at first (Chen et al. 2016, "Net2Net:
+Accelerating Learning via Knowledge Transfer", section 2; that the finer levels come later is from Karras et al. 2018,
+"Progressive Growing of GANs"). So what takes many pictures to learn, what a class looks like, is learnt where pictures
+are cheap.
 """
 
 from __future__ import annotations
@@ -23,13 +24,20 @@ def grown(
 ) -> dict[str, Tensor]:
     """The weights of a network of `config` that does what one of `small`, a lower resolution, does with `known`.
 
-    Its picture is that of `small`, enlarged; what it reads in a picture is what `small` reads in it at half the side.
-    Where nothing follows from that, it is as in `fresh`, a network of `config` as it is made.
+    Its picture is that of `small`, enlarged; what it reads in a picture is what `small` reads in it at half the side;
+    places that `small` has not are said and not listened to. Where nothing follows from that, it is as in `fresh`, a
+    network of `config` as it is made.
     """
     more = len(config.channels) - len(small.channels)
     weights = dict(fresh)
     for name, value in known.items():
         weights[_moved(name, more)] = value
+    if config.places and not small.places:
+        for name in (n for n in fresh if n.startswith("synthesis.gates.")):
+            weights[name] = torch.zeros_like(fresh[name])  # open everywhere alike
+    if (last := f"layers.{config.mapping_layers - 1}") + ".weight" in known:
+        for name in (f"{last}.weight", f"{last}.bias"):
+            weights[name] = torch.cat([known[name], fresh[name][len(known[name]) :]])
     if "affine.class_weight" in known:
         _grow_rows(weights, known, fresh, StyleSpace(small.channels), StyleSpace(config.channels))
         for i in range(len(small.channels), len(config.channels)):

@@ -26,7 +26,7 @@ READS_CLASSES = {"generator": "affine.class_weight", "discriminator": "out."}
 def build(
     config: ModelConfig, device: torch.device, class_names: list[str], init: StylEx | None = None
 ) -> dict[str, Any]:
-    """All of `NETWORKS`, with random weights or those of `init`, grown to the resolution of `config`.
+    """All of `NETWORKS`, with random weights or those of `init`, grown to the shapes of `config`.
 
     Of an `init` with other classes than `class_names` all is taken but what reads them; and no discriminator of another
     kind.
@@ -37,7 +37,7 @@ def build(
         known = getattr(init, name, None)
         if init is not None and isinstance(known, kind[name]):
             weights = known.state_dict()
-            if init.resolution < config.resolution:
+            if (init.resolution, init.config.places) != (config.resolution, config.places):
                 weights = grown(weights, init.config, network.state_dict(), config)
             if init.class_names != class_names and name in READS_CLASSES:
                 fresh = network.state_dict()

@@ -97,7 +97,7 @@ class Options:
         resume: latest, none, or a checkpoint folder.
         init_from: start from the weights of this model folder or repository, with fresh optimisers. Of a model with
             other classes, what reads them starts afresh; the rest still knows how to see and draw. A model of fewer
-            pixels grows: it draws what it drew, and finer levels are put on top.
+            pixels, or without places, grows: it draws what it drew, and what it lacks is added.
         batch_size: pictures per process and step; the preset's if not given.
         learning_rate: of Adam.
         encoder_lr_mul: the encoder's rate is so much of the others'.
@@ -304,7 +304,7 @@ class Options:
     def model_config(self, num_classes: int, init: ModelConfig | None = None) -> ModelConfig:
         """The shapes of the run's networks: those of `init`, grown, if it begins from a model; else the preset's."""
         if init is not None:
-            grown = init.grown(self.resolution, self.channels, self.trunk_channels)
+            grown = init.grown(self.resolution, self.channels, self.trunk_channels, self.places)
             return replace(grown, num_classes=num_classes, discriminator=self.discriminator)
         changes = {name: value for name in SHAPES if (value := getattr(self, name)) is not None}
         return ModelConfig.preset(self.resolution, num_classes, discriminator=self.discriminator, **changes)

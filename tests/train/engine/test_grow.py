@@ -58,6 +58,28 @@ def test_a_mapping_grows_by_nothing(small):
     assert torch.equal(before(z), after(z))
 
 
+def test_places_that_come_later_change_nothing_at_first():
+    small = ModelConfig(16, 2, (8, 8, 6), (8, 8, 6), w_dim=8, z_dim=8, mapping_layers=2)
+    config = small.grown(16, places=3)
+    before, after = of_both(Generator, small, config)
+    w, t, probs = torch.randn(3, 8), torch.rand(3, config.place_dim) * 2 - 1, torch.rand(3, 2)
+    picture = before(torch.cat([w, probs], dim=1), noise="const")
+    torch.testing.assert_close(after(torch.cat([w, t, probs], dim=1), noise="const"), picture)
+    for kind, read in ((Encoder, torch.rand(2, 3, 16, 16)), (Mapping, torch.randn(2, 8))):
+        before, after = of_both(kind, small, config)
+        said = after(read)
+        assert said.shape == (2, config.code_dim)
+        torch.testing.assert_close(said[:, :8], before(read))
+
+
+def test_the_gates_of_places_that_come_later_learn():
+    small = ModelConfig(16, 2, (8, 8, 6), (8, 8, 6), w_dim=8, z_dim=8, mapping_layers=2)
+    _, after = of_both(Generator, small, small.grown(16, places=3))
+    latent = torch.randn(3, after.config.latent_dim)
+    after(latent, noise="const").square().sum().backward()
+    assert all(gate.weight.grad.abs().max() > 0 for gate in after.synthesis.gates)
+
+
 def test_finer_levels_follow_from_the_finest_there_is():
     small = ModelConfig(16, 2, (64, 48, 40), (64, 48, 24))
     assert small.grown(16) == small
@@ -74,9 +96,11 @@ def test_finer_levels_follow_from_the_finest_there_is():
         (24, {}, "resolution is 24; use a power of two"),
         (32, {"channels": (8, 8, 8, 8)}, r"channels is \[8, 8, 8, 8\]; a model of \[8, 8, 6\] keeps these"),
         (32, {"channels": (8, 8, 6)}, "32 px needs 4 whole numbers"),
+        (16, {"places": 5}, "places is 5; a model with 3 keeps these"),
         (32, {"trunk_channels": (8, 8, 6, 4)}, "levels above 16 px need 6 or more, as the one below"),
     ],
 )
-def test_shapes_that_do_not_follow_are_refused(small, resolution, asked, says):
+def test_shapes_that_do_not_follow_are_refused(resolution, asked, says):
+    small = ModelConfig(16, 2, (8, 8, 6), (8, 8, 6), w_dim=8, z_dim=8, mapping_layers=2, places=3)
     with pytest.raises(ConfigError, match=says):
         small.grown(resolution, **asked)
