@@ -11,9 +11,12 @@ import atexit
 import os
 import shutil
 import ssl
+import sys
 import tempfile
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies
@@ -41,6 +44,7 @@ def settle() -> list[str]:
     """
     check_port()
     let_waiting_threads_sleep()
+    write_no_stubs()
     return [*leave_out_certificates(), *keep_loopback_direct(), *settle_folder()]
 
 
@@ -52,6 +56,37 @@ def let_waiting_threads_sleep() -> None:
     cores. Where those are shared, with other answers or another program, each then waits for a core that its neighbour
     holds: an explanation that takes two seconds took twenty-four. To be said before torch is loaded."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+# The start.
+
+
+class WithoutStubs:
+    """Finds gradio's maker of type stubs, and has it make none."""
+
+    NAME = "gradio.component_meta"
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name == cls.NAME else None
+        if spec is None or spec.loader is None:
+            return None
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            if hasattr(module, "create_or_modify_pyi"):
+                module.create_or_modify_pyi = lambda *args: None  # type: ignore[attr-defined]
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def write_no_stubs() -> None:
+    """Whenever gradio is imported it reads the sources of all its components and writes stubs for editors beside them,
+    which takes half of the import. An app needs none, and often may not write there."""
+    if "gradio" not in sys.modules:
+        sys.meta_path.insert(0, WithoutStubs)
 
 
 # The network.
