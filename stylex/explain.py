@@ -105,12 +105,15 @@ def explain(
         effect[effect < ROUNDING] = 0
         moves = [(int(candidates[m]), direction) for m, direction in top_moves(effect, aim, len(candidates))]
     if strategy == "independent":
-        # A few more than asked for, so that those nobody can see may step back.
-        moves = moves[: 4 * top_k]
-        moved = torch.cat([s, *(move_together(s, [m], model.stats, shift) for m in moves)])[1:]
-        numbers = shown(model, s, moved, aim)
+        numbers: list[dict[str, Any]] = []
+        # Up to a few more than asked for, so that those nobody can see may step back.
+        for start in range(0, min(len(moves), 4 * top_k), top_k):
+            moved = [move_together(s, [m], model.stats, shift) for m in moves[start : start + top_k]]
+            numbers += shown(model, s, torch.cat(moved), aim)
+            if sum(row["changed_share"] >= metrics.VISIBLE_SHARE for row in numbers) >= top_k:
+                break
         # Stable: the order by effect stays within each half.
-        best = sorted(range(len(moves)), key=lambda m: numbers[m]["changed_share"] < metrics.VISIBLE_SHARE)[:top_k]
+        best = sorted(range(len(numbers)), key=lambda m: numbers[m]["changed_share"] < metrics.VISIBLE_SHARE)[:top_k]
         edits = named_edits(model, [moves[m] for m in best], [numbers[m] for m in best], aim)
     else:
         if strategy == "subset":
