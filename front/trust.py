@@ -57,8 +57,13 @@ class Trust:
 def trust(model: StylEx, e: Explanation, laid: Sequence[Overlay]) -> tuple[Trust, list[Trust]]:
     """Of the picture, and of each of its edits."""
     names, aim = model.class_names, model.class_names.index(e.target)
-    x = model.load_images([e.source, e.reconstruction, *(image for a in e.attributes for image in (a.before, a.image))])
-    asked = {name: logits_of(x).softmax(dim=1).cpu() for name, logits_of in judges(model).items()}
+    shown = [e.source, e.reconstruction, *(image for a in e.attributes for image in (a.before, a.image))]
+    # Most edits begin with the reconstruction, and a judge need not see it more than once.
+    place = {image.tobytes(): n for n, image in reversed(list(enumerate(shown)))}
+    once = sorted(place.values())
+    again = [once.index(place[image.tobytes()]) for image in shown]
+    x = model.load_images([shown[n] for n in once])
+    asked = {name: logits_of(x).softmax(dim=1).cpu()[again] for name, logits_of in judges(model).items()}
 
     kept = max(e.reconstruction_probs, key=e.reconstruction_probs.__getitem__)
     same = f"The classifier calls the reconstruction {kept}, as the picture."

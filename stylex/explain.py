@@ -28,7 +28,7 @@ from .storage.files import ModelError
 from .stylespace import Direction, StyleSpace, StyleStats, move_together
 
 # Coordinates that the gradient proposes for one picture, beside the class-level attributes.
-SCREENED = 100
+SCREENED = 80
 # Pictures of 256 px that are drawn at once; each takes about 200 MB on its way through the generator.
 AT_ONCE = 8
 UNSURE = 0.5

@@ -7,6 +7,7 @@ import dataclasses
 
 import pytest
 import torch
+from PIL import Image
 
 import front.trust
 from front.closer import Overlay
@@ -31,7 +32,8 @@ class Parrot(torch.nn.Module):
 def explained(tiny_model, pictures):
     e = tiny_model.explain(pictures / "spotted" / "spotted-0.png", top_k=1)
     (a,) = e.attributes
-    up = dataclasses.replace(a, prob_before=0.2, prob_after=0.8, changed_share=0.2)
+    black = Image.new("RGB", a.before.size)  # as if the edit were on top of another
+    up = dataclasses.replace(a, before=black, prob_before=0.2, prob_after=0.8, changed_share=0.2)
     return dataclasses.replace(e, target="spotted", attributes=[up])
 
 
@@ -55,6 +57,18 @@ def test_a_judge_who_goes_along_speaks_for_an_edit_and_one_who_does_not_against_
     ):
         _, (of_edit,) = trust(judged(tiny_model, *odds), explained, laid(explained, True))
         assert Check(says, holds) in of_edit.checks
+
+
+def test_what_many_edits_begin_with_is_looked_at_once(tiny_model, explained):
+    (a,) = explained.attributes
+    edits = [dataclasses.replace(a, before=explained.reconstruction)] * 2
+    model, sizes = judged(tiny_model, 3.0, 3.0, -3.0), []
+    model.judge.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    many = dataclasses.replace(explained, attributes=edits)
+    _, (one, other) = trust(model, many, 2 * laid(explained, True))
+    assert sizes == [3]  # the picture, the reconstruction, and what both edits make of it
+    assert one == other
+    assert Check("A second judge does not go along: spotted 95.3 % → 4.7 %.", False) in one.checks
 
 
 def test_the_picture_is_trusted_where_its_reconstruction_is_called_the_same(tiny_model, explained):
