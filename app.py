@@ -28,7 +28,7 @@ from starlette.middleware import Middleware
 
 import front.gpu  # before anything that imports torch
 from front import own_views, views
-from front.cores import use_no_more_than_our_cores
+from front.cores import share_out_our_cores
 from front.endpoints import MAX_TOP_K, Endpoints
 from front.endpoints_of_models import EndpointsOfModels
 from front.guard import MAX_UPLOAD_MB, Guard
@@ -52,9 +52,9 @@ KEEP_S = 3600  # how long a file made for a visitor, or sent by one, stays
 LOOK_S = 1.0  # how often a page asks for models that are on their way
 STRATEGIES = [("each one alone", "independent"), ("one on top of the other", "subset"), ("by the class's list", "list")]
 
-# Explanations wait in one line and take all cores in turn: two at once would each take twice as long, and the memory of
-# both. A knob is a single small forward pass and does not wait.
-IN_LINE: dict[str, Any] = {"concurrency_id": "explain", "concurrency_limit": 1}
+# What takes longer than an explanation waits in one line, and explanations in another, which a few may leave at once. A
+# knob is a single small forward pass and does not wait.
+IN_LINE: dict[str, Any] = {"concurrency_id": "line", "concurrency_limit": 1}
 # Whoever waits for the Hub holds up nobody else.
 FETCHING: dict[str, Any] = {"concurrency_id": "fetch", "concurrency_limit": 1}
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
@@ -83,8 +83,8 @@ NO_SAMPLE = "() => document.querySelectorAll('[data-sample]').forEach(b => b.set
 SAVE_FILE = "() => document.querySelector('a#sx-file, #sx-file a, #sx-file').click()"
 
 
-def build_app(shelf: Shelf) -> gr.Blocks:
-    """The interface to the models of a shelf that has been filled."""
+def build_app(shelf: Shelf, at_once: int = 1) -> gr.Blocks:
+    """The interface to the models of a shelf that has been filled, which makes so many explanations `at_once`."""
     screen, bench = front.gpu.lent(Screen(shelf)), front.gpu.lent(Bench(shelf))
     comparisons, overview = front.gpu.lent(Comparisons(shelf)), front.gpu.lent(Overview(shelf))
     reviewing, judging = front.gpu.lent(Reviewing(shelf)), front.gpu.lent(Judging(shelf))
@@ -192,7 +192,8 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         shown = [visit, missing, answer, target, method, strategy, flickers, stepped, asking, painter, placed]
         shown += [workbench, save, moved, *knobs]
         exhibit = [lead, sampler, source, goal, seen, found, laid, sheet, *shown]
-        explaining: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": flickers}
+        explained: dict[str, Any] = {"concurrency_id": "explain", "concurrency_limit": at_once}
+        explaining: dict[str, Any] = {**explained, **PRIVATE, "show_progress_on": flickers}
         surveyed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": found}
         laid_out: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": comparison}
         reviewed: dict[str, Any] = {**IN_LINE, **PRIVATE, "show_progress_on": sheet}
@@ -269,13 +270,13 @@ def build_app(shelf: Shelf) -> gr.Blocks:
         versus_tab.select(judging.show_duel, [model, rival, duelled], [rival, duelled, duel], **judged)
         rival.input(judging.show_duel, [model, rival, duelled], [rival, duelled, duel], **judged)
 
-        add_endpoints(front.gpu.lent(Endpoints(shelf)), front.gpu.lent(EndpointsOfModels(shelf)))
+        add_endpoints(front.gpu.lent(Endpoints(shelf)), front.gpu.lent(EndpointsOfModels(shelf)), explained)
 
     # Nobody passes the line: what waits there cannot be asked for directly.
     return app.queue(max_size=MAX_WAITING, api_open=False)
 
 
-def add_endpoints(do: Endpoints, of_models: EndpointsOfModels) -> None:
+def add_endpoints(do: Endpoints, of_models: EndpointsOfModels, explained: dict[str, Any]) -> None:
     """What programs may call; the components say what goes in and comes out, and no visitor sees them."""
     with gr.Column(visible=False):
         image, towards, model = (
@@ -291,8 +292,8 @@ def add_endpoints(do: Endpoints, of_models: EndpointsOfModels) -> None:
         numbers, result = gr.JSON(label="numbers"), gr.File(label="file")
         both: list[Any] = [numbers, result]
         asked = [image, towards, how, count, model, method]
-        gr.Button().click(do.classify, [image, model], numbers, api_name="classify", **IN_LINE)
-        gr.Button().click(do.explain, asked, both, api_name="explain", **IN_LINE)
+        gr.Button().click(do.classify, [image, model], numbers, api_name="classify", **explained)
+        gr.Button().click(do.explain, asked, both, api_name="explain", **explained)
         asked = [image, moves, towards, model]
         gr.Button().click(do.counterfactual, asked, both, api_name="counterfactual", **IN_LINE)
         gr.Button().click(do.compare, [image, towards, model], both, api_name="compare", **IN_LINE)
@@ -336,7 +337,7 @@ def main() -> int:
     print_anything()
     for sentence in WARNINGS:
         print(f"warning: {sentence}", file=sys.stderr)
-    use_no_more_than_our_cores()
+    at_once = share_out_our_cores()
     try:
         options = launch_options()
         shelf = Shelf(
@@ -349,7 +350,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     try:
-        build_app(shelf).launch(**options)
+        build_app(shelf, at_once).launch(**options)
     except OSError as error:  # a port that is taken
         print(f"error: the app cannot be served: {error}", file=sys.stderr)
         return 1

@@ -12,12 +12,25 @@ from pathlib import Path
 
 import torch
 
+from front.gpu import device
+
 CGROUP = Path("/sys/fs/cgroup")
+# Explanations at once, each of a hundred megabytes. Layers are small, so that a second thread hardly hastens one, while
+# a second explanation beside it costs it next to nothing.
+MOST_AT_ONCE = 2
 
 
-def use_no_more_than_our_cores() -> None:
-    """Let torch take the cores that this process may use, or fewer if it is told so (OMP_NUM_THREADS)."""
-    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+def share_out_our_cores() -> int:
+    """Let torch take for each explanation its share of the cores that this process may use, or of fewer if it is told
+    so (OMP_NUM_THREADS).
+
+    Returns:
+        How many explanations may be made at once.
+    """
+    cores = min(torch.get_num_threads(), usable_cores())
+    at_once = 1 if device() == "cuda" else min(cores, MOST_AT_ONCE)
+    torch.set_num_threads(cores // at_once)
+    return at_once
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:

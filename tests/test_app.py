@@ -204,6 +204,13 @@ def test_the_endpoints_are_the_only_ones_and_say_what_they_do(client):
     assert all(len(info["description"]) > 40 for info in endpoints.values())
 
 
+def test_explanations_leave_their_line_a_few_at_once_and_what_takes_longer_waits_in_another(shelf):
+    demo = app.build_app(shelf, at_once=2)
+    lines = {fn.api_name: (fn.concurrency_id, fn.concurrency_limit) for fn in demo.fns.values()}
+    assert {lines[name] for name in ("show_first", "show_upload", "show_again", "explain")} == {("explain", 2)}
+    assert {lines[name] for name in ("compare", "show_pair", "counterfactual")} == {("line", 1)}
+
+
 def test_an_ai_client_finds_the_endpoints_as_tools(shelf, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
