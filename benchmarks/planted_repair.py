@@ -49,13 +49,15 @@ class Planting:
 
 
 # By the shortcut. A classifier need not learn one that it can do without: how large the core is is seen at once, and
-# the bar beside it was not learnt. To count spots is harder than to see the colour of the ground.
+# the bar beside it was not learnt. To count spots is harder than to see the colour of the ground, and in three passes
+# that is all there is time for; in sixteen the spots are learnt, and the ground is left.
 PLANTINGS = {
     "ground": Planting(
         Scenario(
             "lure",
             f"few or many spots; in {AGREES:.0%} the ground is as grey or green",
             shortcut("spots", "ground"),
+            learning={"epochs": 3},
         ),
         Scenario("fair", "few or many spots", one_cause("spots")),
         "spots",
