@@ -23,14 +23,26 @@ State = dict[str, Tensor]
 WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Counters that no answer depends on: of batch norm, of an averaged model, of programs that count operations.
 COUNTERS = {"num_batches_tracked", "n_averaged", "total_ops", "total_params"}
+NUMBER: Any = np.float64(0).__reduce__()[0]  # makes one from bytes
+
+
+def number_of(module: str) -> Any:
+    """`NUMBER` under the name that the numpy that wrote a file has for it: torch goes by what a function is called."""
+
+    def scalar(*parts: Any) -> Any:
+        return NUMBER(*parts)
+
+    scalar.__module__, scalar.__qualname__ = f"{module}.multiarray", "scalar"
+    return scalar
+
+
 # What training scripts keep beside weights, and which holds values and no code: their options, and best accuracies.
-NUMBER = np.float64(0).__reduce__()[0]
 PLAIN: list[Any] = [
     Namespace,
     SimpleNamespace,
     PosixPath,
     PurePosixPath,
-    *((NUMBER, f"{module}.multiarray.scalar") for module in ("numpy._core", "numpy.core")),
+    *map(number_of, ("numpy._core", "numpy.core")),  # since numpy 2, and before
     np.dtype,
     *(type(np.dtype(kind)) for kind in (bool, "int32", "int64", "float16", "float32", "float64")),
 ]

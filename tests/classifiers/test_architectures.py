@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import zipfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -20,6 +22,7 @@ from stylex import StylEx
 from stylex.classifiers.adopt import adopt, answers_of
 from stylex.classifiers.classifier import Classifier, ClassifierError, load_classifier, save_classifier
 from stylex.classifiers.probing import _rough
+from stylex.classifiers.weights import PLAIN, states_of
 from stylex.storage.files import ModelError
 
 SMALL = "torchvision:shufflenet_v2_x0_5"
@@ -445,6 +448,18 @@ def test_what_is_missing_is_named_by_key(tmp_path):
         f"{tmp_path}/run.pth (state_dict) lacks fc.weight and has besides fc.1.weight; "
         "torchvision:shufflenet_v2_x0_5 is another network"
     )
+
+
+def test_a_best_accuracy_is_read_whichever_numpy_wrote_it(tmp_path):
+    new, old = tmp_path / "new.pth", tmp_path / "old.pth"
+    torch.save({"state_dict": network().state_dict(), "best": np.float64(0.9)}, new)
+    with zipfile.ZipFile(new) as read, zipfile.ZipFile(old, "w") as write:
+        for name in read.namelist():
+            write.writestr(name, re.sub(rb"numpy\._?core\.multi", b"numpy.core.multi", read.read(name)))
+    assert old.read_bytes().count(b"numpy.core.multiarray") == 1
+    assert list(states_of(old)) == list(states_of(new)) == ["state_dict"]
+    # Not every version of torch takes a name beside what it names.
+    assert all(callable(plain) for plain in PLAIN)
 
 
 def test_weights_beside_those_of_something_else_are_named_and_can_be_taken(tmp_path):
