@@ -25,8 +25,8 @@ def grown(
     """The weights of a network of `config` that does what one of `small`, a lower resolution, does with `known`.
 
     Its picture is that of `small`, enlarged; what it reads in a picture is what `small` reads in it at half the side;
-    places that `small` has not are said and not listened to. Where nothing follows from that, it is as in `fresh`, a
-    network of `config` as it is made.
+    places that `small` has not are said and not listened to. Where nothing follows from that, or from `known`, which
+    may lack what reads other classes, it is as in `fresh`, a network of `config` as it is made.
     """
     more = len(config.channels) - len(small.channels)
     weights = dict(fresh)
@@ -38,7 +38,7 @@ def grown(
     if (last := f"layers.{config.mapping_layers - 1}") + ".weight" in known:
         for name in (f"{last}.weight", f"{last}.bias"):
             weights[name] = torch.cat([known[name], fresh[name][len(known[name]) :]])
-    if "affine.class_weight" in known:
+    if "affine.w.weight" in known:
         _grow_rows(weights, known, fresh, StyleSpace(small.channels), StyleSpace(config.channels))
         for i in range(len(small.channels), len(config.channels)):
             weights[f"synthesis.to_rgb.{i}.conv.weight"] = torch.zeros_like(fresh[f"synthesis.to_rgb.{i}.conv.weight"])
@@ -60,7 +60,7 @@ def _grow_rows(
     after: StyleSpace,
 ) -> None:
     """Each style coordinate keeps what it follows, wherever it stands now."""
-    for name in ("affine.w.weight", "affine.w.bias", "affine.class_weight"):
+    for name in (n for n in known if n.startswith("affine.")):
         weights[name] = fresh[name].clone()
         for layer in before.layers:
             start = after.index(layer.name, 0)

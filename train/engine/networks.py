@@ -36,13 +36,12 @@ def build(
     for name, network in built.items():
         known = getattr(init, name, None)
         if init is not None and isinstance(known, kind[name]):
-            weights = known.state_dict()
-            if (init.resolution, init.config.places) != (config.resolution, config.places):
-                weights = grown(weights, init.config, network.state_dict(), config)
+            weights, fresh = known.state_dict(), network.state_dict()
             if init.class_names != class_names and name in READS_CLASSES:
-                fresh = network.state_dict()
-                weights |= {k: v for k, v in fresh.items() if k.startswith(READS_CLASSES[name])}
-            network.load_state_dict(weights)
+                weights = {k: v for k, v in weights.items() if not k.startswith(READS_CLASSES[name])}
+            if (init.resolution, init.config.places) != (config.resolution, config.places):
+                weights = grown(weights, init.config, fresh, config)
+            network.load_state_dict({**fresh, **weights})
         network.to(device, memory_format=torch.channels_last)
     return built
 

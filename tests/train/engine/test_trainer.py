@@ -528,6 +528,19 @@ def test_from_a_model_of_other_classes_all_is_taken_but_what_reads_them(make_tra
     assert not trainer.bare("generator").affine.class_weight.any()
 
 
+def test_a_model_of_other_classes_grows_too_and_reads_them_anew(make_trainer):
+    init = make_trainer(seed=1).model()
+    with torch.no_grad():
+        init.generator.affine.class_weight.normal_()
+    side = 2 * init.resolution
+    o = replace(make_trainer().o, output="", resolution=side, channels=None, trunk_channels=None)
+    trainer = Trainer(o, tiny_classifier(("one", "two", "three"), side), None, init)
+    assert trainer.config == replace(init.config.grown(side), num_classes=3)
+    assert not trainer.bare("generator").affine.class_weight.any()
+    assert torch.equal(trainer.bare("generator").synthesis.const, init.generator.synthesis.const)
+    trainer.step(torch.zeros(o.batch_size, 3, side, side))
+
+
 # Of a GPU torch refuses these under `--deterministic`: they sum in whatever order threads arrive. It has another way of
 # its own for `replication_pad2d` and `upsample_bilinear2d`, which on a processor cannot be seen.
 REFUSED = {
