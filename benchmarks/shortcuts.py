@@ -121,16 +121,16 @@ def places_of(weight: Tensor, x: Tensor) -> dict[str, float]:
     }
 
 
-def grad_cam(model: StylEx, x: Tensor, target: int) -> Tensor | None:
-    """What speaks for a class in each picture, [N, H, W], each with a sum of one; None if there is no layer for it."""
+def mapped(model: StylEx, x: Tensor, target: int) -> tuple[str, Tensor]:
+    """What speaks for a class in each picture, [N, H, W], each with a sum of one, and by which method: Grad-CAM, or
+    occlusion if the classifier has no layer for that."""
     try:
-        found = [maps.attribute(model.classifier, one, target, "gradcam").values for one in x.split(1)]
-    except MethodError as error:
-        print(f"Grad-CAM: {error}", file=sys.stderr)
-        return None
-    values = torch.stack(found).clamp(min=0)
+        found = [maps.attribute(model.classifier, one, target, "gradcam") for one in x.split(1)]
+    except MethodError:
+        found = [maps.attribute(model.classifier, one, target, "occlusion") for one in x.split(1)]
+    values = torch.stack([one.values for one in found]).clamp(min=0)
     values = F.interpolate(values[:, None], size=x.shape[-2:], mode="bilinear")[:, 0]
-    return values / values.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    return found[0].name, values / values.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
 
 
 @torch.no_grad()
@@ -155,10 +155,9 @@ def looked(model: StylEx, x: Tensor, labels: Tensor, count: int) -> tuple[dict[s
         if not len(own) or not len(others):
             continue
         row: dict[str, Any] = {"n": len(own), "area": places_of(torch.ones_like(own[:, 0]), own)}
-        drawn: list[Image.Image | None] = [None, None]
-        cam = grad_cam(model, own, k)
-        if cam is not None:
-            row["grad_cam"], drawn[0] = places_of(cam, own), sketch(cam.mean(dim=0), own)
+        method, values = mapped(model, own, k)
+        row["map"] = {"method": method, **places_of(values, own)}
+        drawn: list[Image.Image | None] = [sketch(values.mean(dim=0), own), None]
         if first := next((a for a in model.attributes if a.target == name), None):
             values, flips = changed(model, others, first)
             row["attribute"] = {"title": first.title, "flips": round(flips, 4), **places_of(values, others)}
@@ -166,9 +165,10 @@ def looked(model: StylEx, x: Tensor, labels: Tensor, count: int) -> tuple[dict[s
         found[name] = row
         rows.append(drawn)
         titles.append(name)
-    columns = [f"Grad-CAM, mean of {count}", f"first attribute, mean of {count}"]
-    drawable = any(cell for row in rows for cell in row)
-    return found, grid(rows, columns, titles, scale=3) if drawable else None
+    columns = [f"{row['map']['method']}, mean of {count}", f"first attribute, mean of {count}"] if rows else []
+    if not any(right for _, right in rows):
+        rows, columns = [row[:1] for row in rows], columns[:1]
+    return found, grid(rows, columns, titles, scale=3) if rows else None
 
 
 def sketch(weight: Tensor, x: Tensor) -> Image.Image:
@@ -224,11 +224,12 @@ def repainted_table(found: dict[str, Any]) -> str:
 def looked_table(found: dict[str, Any]) -> str:
     lines = [line(["class", "of what", *PLACES, "flips"]), "| --- | --- |" + " ---: |" * (len(PLACES) + 1)]
     for name, row in found.items():
-        for key, what in (("area", "area of the pictures"), ("grad_cam", "Grad-CAM"), ("attribute", "")):
-            if key in row:
-                flips = f"{row[key]['flips']:.3f}" if "flips" in row[key] else ""
-                shares = [f"{row[key][place]:.2f}" for place in PLACES]
-                lines.append(line([name, what or f"its first attribute: {row[key]['title']}", *shares, flips]))
+        told = {"area": "area of the pictures", "map": row["map"]["method"]}
+        told |= {"attribute": f"its first attribute: {row['attribute']['title']}"} if "attribute" in row else {}
+        for key, what in told.items():
+            flips = f"{row[key]['flips']:.3f}" if "flips" in row[key] else ""
+            shares = [f"{row[key][place]:.2f}" for place in PLACES]
+            lines.append(line([name, what, *shares, flips]))
     return "\n".join(lines)
 
 
