@@ -59,10 +59,10 @@ def trust(model: StylEx, e: Explanation, laid: Sequence[Overlay]) -> tuple[Trust
     names, aim = model.class_names, model.class_names.index(e.target)
     shown = [e.source, e.reconstruction, *(image for a in e.attributes for image in (a.before, a.image))]
     # Most edits begin with the reconstruction, and a judge need not see it more than once.
-    place = {image.tobytes(): n for n, image in reversed(list(enumerate(shown)))}
-    once = sorted(place.values())
-    again = [once.index(place[image.tobytes()]) for image in shown]
-    x = model.load_images([shown[n] for n in once])
+    pixels = [image.tobytes() for image in shown]
+    once = dict(zip(pixels, shown, strict=True))
+    again = [list(once).index(one) for one in pixels]
+    x = model.load_images(once.values())
     asked = {name: logits_of(x).softmax(dim=1).cpu()[again] for name, logits_of in judges(model).items()}
 
     kept = max(e.reconstruction_probs, key=e.reconstruction_probs.__getitem__)
