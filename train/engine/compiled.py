@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch._functorch.config
 from torch import nn
 
 BACKEND = "inductor"
@@ -15,6 +16,8 @@ def compile_networks(networks: Iterable[nn.Module], backend: str = BACKEND) -> N
 
     Each is compiled at its first pass, once for each way it is called in.
     """
+    # What a pass has kept is needed again: the balance of the losses goes back through the networks, and then the step.
+    torch._functorch.config.donated_buffer = False
     # The noise is drawn as without, so that both train the same to rounding.
     options = {"fallback_random": True} if backend == BACKEND else None
     for network in networks:

@@ -65,6 +65,12 @@ def test_traced_networks_have_the_same_gradients_and_are_traced_once_for_each_ki
             trainer.step(x)
 
 
+def test_traced_networks_can_be_gone_back_through_twice_to_balance_the_losses(make_trainer, x):
+    own = {"class_swap": 0.0, "encoder_mixing": 0.0, "random_path_every": 0}
+    trainer = assert_compiled_trains_alike(make_trainer, x, "aot_eager", 2, seed=3, balance=True, **own)
+    assert "balance" in trainer.log
+
+
 def test_a_compiled_run_and_one_that_is_not_go_on_from_each_other_s_checkpoints(make_trainer, x, run, monkeypatch):
     monkeypatch.setattr(
         "train.engine.trainer.compile_networks", lambda networks, _: compile_networks(networks, "eager")
