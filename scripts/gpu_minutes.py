@@ -59,7 +59,7 @@ MEASURING = {
 PIECE = 14 << 20  # bytes
 # Seconds that a step may take, and what share of all minutes at most. On a cold machine the first step of the first
 # program takes most of a minute: libraries are read, and convolutions tried.
-TESTS, SPEEDS, CLASSIFIER = (90.0, 0.15), (90.0, 0.15), (150.0, 0.25)
+TESTS, SPEEDS, CLASSIFIER = (120.0, 0.15), (300.0, 0.15), (150.0, 0.25)
 LAST = 0.25  # of all minutes are kept for what comes behind training
 GRACE_S = 20.0  # for a command that is told to end
 SAVED_S = 1.0  # between two looks whether training has saved a model
@@ -124,9 +124,8 @@ def stretched(config: dict[str, Any], kimg: float) -> dict[str, float]:
 
 
 def promise(row: dict[str, Any], seconds: float) -> float:
-    """How many pictures a measured way of training would see; what is compiled begins later."""
-    waiting = row["start_s"] if row["compile"] else 0.0
-    return row["images_per_second"] * max(0.0, seconds - waiting) * PROMISED
+    """How many pictures a measured way of training would see, which begins as late as it did when it was measured."""
+    return row["images_per_second"] * max(0.0, seconds - row["start_s"]) * PROMISED
 
 
 class Minutes:

@@ -10,7 +10,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .attfind.edits import SingleEdits
+from .attfind.edits import SingleEdits, evened
 from .attfind.effects import Attribute, Edits, EditsOf
 from .attfind.screening import Certificate
 from .classifiers.adopt import NOT_SHARED, Network
@@ -157,7 +157,8 @@ class StylEx:
             def edits(index: Tensor, value: Tensor) -> Tensor:
                 seen = torch.empty(len(index), self.config.num_classes + visible, device=s.device)
                 for part in single.batches(index, batch_size):
-                    x = pictures(index[part], value[part]).clamp(-1, 1)
+                    passed = evened(part) if s.is_cuda else part
+                    x = pictures(index[passed], value[passed])[: len(part)].clamp(-1, 1)
                     seen[part, : self.config.num_classes] = self.logits(x)
                     if visible:
                         seen[part, -1] = changed_share(before, x)

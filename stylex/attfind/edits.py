@@ -51,6 +51,13 @@ class SingleEdits:
                 yield from inside.nonzero().flatten().split(width)
 
 
+def evened(part: Tensor) -> Tensor:
+    """Positions [n], the last one repeated until they are a power of two. A GPU prepares for each number of copies that
+    no pass had before, which takes longer than many passes; of these there are few."""
+    more = (1 << (len(part) - 1).bit_length()) - len(part)
+    return torch.cat([part, part[-1:].expand(more)])
+
+
 class EditsOfOne:
     """Pictures of s with one coordinate changed: (index [B], value [B]) -> [B, 3, R, R], not clamped.
 

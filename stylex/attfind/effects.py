@@ -124,6 +124,8 @@ EditsOf = Callable[[Tensor], Edits]
 WIDTHS = (8, 16, 32, 64, 128, 256, 512)
 # On a processor wider passes than this are no faster, and to try them takes longer than ten pictures do.
 WIDEST_ON_CPU = 64
+# A GPU wants many copies, and prepares for seconds for each number of them: it tries few.
+WIDTHS_ON_GPU = (32, 128, 512)
 # A width that much slower per copy than the best one ends the trial: less may be chance.
 SLOWER = 1.25
 # So do two in a row that are not at least so much faster.

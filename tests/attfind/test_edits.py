@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from stylex.attfind.edits import SingleEdits
+from stylex.attfind.edits import SingleEdits, evened
 from stylex.attfind.effects import effect_table
 from stylex.networks.config import ModelConfig
 from stylex.networks.generator import Generator
@@ -77,6 +77,17 @@ def test_batches_name_every_position_once_and_keep_layers_apart(generator):
     assert all(len(part) <= 2 for part in parts)
     layers = [{generator.space.locate(i)[0] for i in index[part].tolist()} for part in parts]
     assert all(len(names) == 1 for names in layers)
+
+
+def test_an_evened_batch_is_of_few_sizes_and_has_the_same_pictures_in_front(generator, s):
+    single = SingleEdits(generator.synthesis)
+    index, value = torch.arange(generator.space.num_conv), torch.linspace(-2, 2, generator.space.num_conv)
+    for part in single.batches(index, 3):
+        passed = evened(part)
+        assert len(passed) == {1: 1, 2: 2, 3: 4}[len(part)]
+        found = single(s)(index[passed], value[passed])[: len(part)]
+        torch.testing.assert_close(found, single(s)(index[part], value[part]), rtol=1e-5, atol=1e-5)
+    assert {len(evened(torch.arange(n))) for n in range(1, 33)} == {1, 2, 4, 8, 16, 32}
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 1000])

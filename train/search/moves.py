@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from stylex.attfind.effects import WIDEST_ON_CPU, WIDTHS, fastest_width
+from stylex.attfind.effects import WIDEST_ON_CPU, WIDTHS, WIDTHS_ON_GPU, fastest_width
 from stylex.attfind.screening import shortlist, total_promise
 from stylex.model import StylEx
 from stylex.stylespace import StyleStats
@@ -46,4 +46,4 @@ def width_of(model: StylEx, s: Tensor, o: Options) -> int:
     def run(width: int) -> None:
         model.edits_of(width, visible=True)(s)(index[:width], s[0, :1].expand(width)).cpu()
 
-    return fastest_width(run, [w for w in WIDTHS if s.device.type != "cpu" or w <= WIDEST_ON_CPU])
+    return fastest_width(run, WIDTHS_ON_GPU if s.is_cuda else [w for w in WIDTHS if w <= WIDEST_ON_CPU])
