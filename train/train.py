@@ -42,30 +42,8 @@ from train.engine.watch import TrainingError
 from train.evaluate import evaluate
 from train.options.command import parse
 from train.options.launch import check_launch
-from train.options.training import HARMLESS, SHAPES, Options
+from train.options.training import HARMLESS, Options
 from train.presets import Memory, plan, too_large
-
-
-def check_init(o: Options, init: StylEx) -> None:
-    """Refuse shapes that a run from a model cannot have.
-
-    Raises:
-        ConfigError: naming the option, what the model has, and the way out.
-    """
-    if init.resolution > o.resolution:
-        raise ConfigError(
-            f"{o.init_from} is a model of {init.resolution} px; this run is of {o.resolution} px, and a model grows "
-            "but does not shrink. Use another --resolution, or start afresh with --init_from null"
-        )
-    for name in SHAPES:
-        asked, has = getattr(o, name), getattr(init.config, name)
-        has = list(has) if isinstance(has, tuple) else has
-        kept = asked[: len(has)] if isinstance(asked, list) else asked
-        if asked is not None and kept != has and not (name == "places" and has == 0):
-            raise ConfigError(
-                f"{name} is {asked}, but {o.init_from} has {has}, and a run from a model has its shapes: give "
-                f"--{name} null, or start afresh with --init_from null"
-            )
 
 
 def classifiers(o: Options) -> tuple[Classifier, Classifier | None]:
@@ -138,8 +116,8 @@ def main(args: list[str] | None = None) -> None:
     claim_run(run)
     classifier, judge = classifiers(o)
     init = read_model(o.init_from, classifier) if o.init_from else None
-    if init:
-        check_init(o, init)
+    if init:  # shapes that do not follow are refused before pictures are read
+        o.model_config(len(classifier.class_names), init.config)
     if o.dry_run:
         return dry_run(o, classifier, init)
     train_part = load_pictures(o.data, o.resolution, "train", classifier.class_names)

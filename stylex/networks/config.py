@@ -100,6 +100,7 @@ class ModelConfig:
         resolution: int,
         channels: Sequence[int] | None = None,
         trunk_channels: Sequence[int] | None = None,
+        w_dim: int | None = None,
         places: int | None = None,
     ) -> ModelConfig:
         """These shapes with finer levels up to `resolution`, as wide as asked for, or as follows from the finest here;
@@ -111,6 +112,8 @@ class ModelConfig:
         """
         if resolution < self.resolution:
             raise ConfigError(f"a model of {self.resolution} px grows to more, not to {resolution} px")
+        if w_dim not in (None, self.w_dim):
+            raise ConfigError(f"w_dim is {w_dim}; a model with {self.w_dim} keeps these")
         if places is not None and self.places not in (0, places):
             raise ConfigError(f"places is {places}; a model with {self.places} keeps these")
         wide, trunk = list(channels or self.channels), list(trunk_channels or self.trunk_channels)

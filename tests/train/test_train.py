@@ -309,9 +309,7 @@ def test_init_from_a_model_of_fewer_pixels_grows(start, tiny_model, tmp_path):
 
 def test_init_from_a_model_of_more_pixels_is_refused(start, tiny_model, tmp_path):
     folder = tiny_model.save_pretrained(tmp_path / "tiny")
-    with pytest.raises(
-        ConfigError, match="is a model of 16 px; this run is of 8 px, and a model grows but does not sh"
-    ):
+    with pytest.raises(ConfigError, match=r"of 16 px grows to more, not to 8 px. That model is .*tiny: ask for"):
         start(init_from=folder, resolution=8)
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match="is missing"):
@@ -319,9 +317,11 @@ def test_init_from_a_model_of_more_pixels_is_refused(start, tiny_model, tmp_path
 
 
 def test_init_from_keeps_the_shapes_of_its_model_and_others_are_refused(start, finished):
-    says = r"channels is \[8, 8, 8, 16\], but .*run/model has \[8, 8, 8, 8\], .*: give --channels null, or start afresh"
+    says = r"channels is \[8, 8, 8, 16\]; a model of \[8, 8, 8, 8\] keeps these .*run/model: .* with --init_from null"
     with pytest.raises(ConfigError, match=says):
         start(init_from=finished / "model", channels=[8, 8, 8, 16])
+    with pytest.raises(ConfigError, match=r"w_dim is 5; a model with .* keeps these. That model is"):
+        start(init_from=finished / "model", w_dim=5)
 
 
 def test_training_on_keeps_the_names_of_attributes_and_nothing_else_that_was_found(start, ended):

@@ -302,9 +302,19 @@ class Options:
         return found
 
     def model_config(self, num_classes: int, init: ModelConfig | None = None) -> ModelConfig:
-        """The shapes of the run's networks: those of `init`, grown, if it begins from a model; else the preset's."""
+        """The shapes of the run's networks: those of `init`, grown, if it begins from a model; else the preset's.
+
+        Raises:
+            ConfigError: if what is asked for does not follow from those of `init`, with the way out.
+        """
         if init is not None:
-            grown = init.grown(self.resolution, self.channels, self.trunk_channels, self.places)
+            try:
+                grown = init.grown(self.resolution, **{name: getattr(self, name) for name in SHAPES})
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{error}. That model is {self.init_from}: ask for what it has or leave the option out (null), or "
+                    "start afresh with --init_from null"
+                ) from None
             return replace(grown, num_classes=num_classes, discriminator=self.discriminator)
         changes = {name: value for name in SHAPES if (value := getattr(self, name)) is not None}
         return ModelConfig.preset(self.resolution, num_classes, discriminator=self.discriminator, **changes)
