@@ -56,9 +56,11 @@ from train.options.command import check_numbers, parse
 
 FILES = ("config.json", "model.safetensors", "page.html", "repair.json")
 # Options that repair.json keeps.
-SETTINGS = ("share", "agreement", "epochs", "batch_size", "learning_rate", "strength", "copies", "seed")
+SETTINGS = ("with_class", "share", "agreement", "epochs", "batch_size", "learning_rate", "strength", "copies", "seed")
 # Held-out pictures on which dependence is measured, and those that the page shows of each marked attribute.
 MEASURED, SHOWN = 64, 3
+# What follows the class covers a part of its range between one class and another: it goes on by so much of that way.
+BEYOND = 1.0
 # Moves of which the page says who took the place of what is gone.
 REPLACED_BY = 10
 
@@ -73,6 +75,8 @@ class Options:
         output: folder for the repaired classifier, page.html and repair.json.
         attributes: an attributes.json of the app's review sheet, read in place of the model's own.
         no_reason: style coordinates beside those that attributes.json marks.
+        with_class: what else follows the class goes along, but for the attributes that are not marked: for a reason
+            that is spread over more coordinates than were found and marked.
         share: of each batch that is changed pictures.
         agreement: weight of how differently a picture and a changed copy of it are called; 0 lets labels alone teach.
         strength: how far coordinates go to where they are sent, anywhere in their range; 1 all the way.
@@ -92,6 +96,7 @@ class Options:
     output: str
     attributes: str | None = None
     no_reason: list[int] | None = None
+    with_class: bool = False
     share: float = 0.5
     agreement: float = 0.0
     strength: float = 1.0
@@ -152,35 +157,58 @@ def reviewed(model: StylEx, path: Path) -> list[Attribute]:
 
 
 @torch.no_grad()
-def styles_of(model: StylEx, x: Tensor) -> Tensor:
-    """uint8 pictures [N, 3, R, R] -> styles [N, S]."""
-    parts = x.split(at_once(model))
-    return torch.cat([model.styles(model.encode(to_float(part).to(model.device))) for part in parts])
+def latents_of(model: StylEx, x: Tensor) -> Tensor:
+    """uint8 pictures [N, 3, R, R] -> latents [N, D+T+K]."""
+    return torch.cat([model.encode(to_float(part).to(model.device)) for part in x.split(at_once(model))])
+
+
+def anywhere(*shape: int, rule: torch.Generator) -> Tensor:
+    """Numbers in [0, 1]: half of the time an end, where most happens."""
+    return (2 * torch.rand(shape, generator=rule) - 0.5).clamp(0, 1)
+
+
+def as_any_class(
+    model: StylEx, latent: Tensor, kept: Sequence[int], stats: StyleStats, rule: torch.Generator
+) -> Tensor:
+    """Styles [N, S] of latents [N, D+T+K], anywhere between two classes drawn by chance and beyond, as far as the range
+    of each coordinate goes: nobody can tell what class they were of. The `kept` coordinates stay as they are."""
+    count = len(model.class_names)
+    one = torch.randint(count, (len(latent),), generator=rule)
+    other = (one + torch.randint(1, count, (len(latent),), generator=rule)) % count
+    how_far = (1 + 2 * BEYOND) * anywhere(len(latent), 1, rule=rule) - BEYOND
+    probs = torch.eye(count)[one].lerp(torch.eye(count)[other], how_far).to(latent)
+    s = model.styles(torch.cat([latent[:, :-count], probs], dim=1))
+    s = torch.minimum(torch.maximum(s, stats.s_min.to(s)), stats.s_max.to(s))
+    s[:, list(kept)] = model.styles(latent)[:, list(kept)]
+    return s
 
 
 @torch.no_grad()
 def changed_copies(
-    model: StylEx, x: Tensor, s: Tensor, coordinates: Sequence[int], stats: StyleStats, o: Options
+    model: StylEx, x: Tensor, latent: Tensor, coordinates: Sequence[int], stats: StyleStats, o: Options
 ) -> Tensor:
     """Every picture, uint8 [N, 3, R, R], with these coordinates anywhere in their range: [C, N, 3, R, R].
 
-    Half of the time a coordinate goes to one of its ends, where it does most. To the photograph is added what the move
-    changes in its reconstruction, so it stays one: that it was drawn would give it away.
+    To the photograph is added what the move changes in its reconstruction, so it stays one: that it was drawn would
+    give it away.
+
+    Args:
+        latent: [N, D+T+K] of the pictures.
     """
     rule = torch.Generator().manual_seed(o.seed)
     copies = torch.empty((o.copies, *x.shape), dtype=torch.uint8)
-    index = torch.tensor(list(coordinates), device=s.device)
-    low, high = stats.s_min.to(s)[index], stats.s_max.to(s)[index]
+    index = torch.tensor(list(coordinates), device=latent.device)
+    low, high = stats.s_min.to(latent)[index], stats.s_max.to(latent)[index]
+    reasons = sorted({a.index for a in model.attributes} - set(coordinates))
     starts = range(0, len(x), at_once(model))
     for start in tqdm(starts, desc="pictures"):
         rows = slice(start, start + at_once(model))
-        before = model.synthesize(s[rows])
+        s = model.styles(latent[rows])
+        before = model.synthesize(s)
         for c in range(o.copies):
-            where = (2 * torch.rand(len(before), len(index), generator=rule) - 0.5).clamp(0, 1)
-            other = low + where.to(s.device) * (high - low)
-            moved = s[rows].clone()
-            moved[:, index] += o.strength * (other - moved[:, index])
-            after = to_float(x[rows]).to(s.device) + model.synthesize(moved) - before
+            goal = as_any_class(model, latent[rows], reasons, stats, rule) if o.with_class else s.clone()
+            goal[:, index] = low + anywhere(len(s), len(index), rule=rule).to(s) * (high - low)
+            after = to_float(x[rows]).to(s) + model.synthesize(s + o.strength * (goal - s)) - before
             copies[c, rows] = ((after.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
     return copies
 
@@ -253,14 +281,13 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         raise MethodError(f"{o.test} has no labels, so nobody knows who is right; use a folder for each class")
     groups = None if o.groups is None else read_groups(o.groups, tested or val)
 
-    s = styles_of(model, train.x)
-    changed = changed_copies(model, train.x, s, list(chosen), stats, o)
+    changed = changed_copies(model, train.x, latents_of(model, train.x), list(chosen), stats, o)
     views, held_out = Views(flips=o.flips), (val.x, val.labels)
     how = {"share": o.share, "agreement": o.agreement}
     new = retrain(old, train.x, train.labels, changed, held_out, views, o.descent(), **how, seed=o.seed)
 
     asked = torch.randperm(len(val), generator=torch.Generator().manual_seed(o.seed))[:MEASURED]
-    s_val = styles_of(model, val.x[asked])
+    s_val = model.styles(latents_of(model, val.x[asked]))
 
     def measured(classifier: Classifier) -> tuple[list[Dependence], dict[str, Any]]:
         found = dependence(lambda t: classifier(model.synthesize(t)), s_val, list(chosen), stats, at_once(model))

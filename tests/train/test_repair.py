@@ -73,6 +73,29 @@ def test_a_marked_attribute_is_measured_before_and_after_and_the_classifier_is_k
     assert "http" not in page
 
 
+def test_with_the_class_goes_all_that_follows_it_but_what_is_kept_and_nobody_can_tell_whose_it_was(tiny_model):
+    latent = tiny_model.encode(torch.rand(4, 3, 16, 16) * 2 - 1)
+    turned = torch.cat([latent[:, :-2], latent[:, -2:].flip(1)], dim=1)
+    own, other = tiny_model.styles(latent), tiny_model.styles(turned)
+    kept, stats = [int((own - other).abs().sum(dim=0).argmax())], StyleStats.of(torch.cat([own, other]))
+
+    def drawn(latent: Tensor) -> Tensor:
+        return repair.as_any_class(tiny_model, latent, kept, stats, torch.Generator().manual_seed(0))
+
+    found = drawn(latent)
+    torch.testing.assert_close(found[:, kept], own[:, kept])
+    torch.testing.assert_close(drawn(turned)[:, kept], other[:, kept])
+    others = [i for i in range(found.shape[1]) if i not in kept]
+    torch.testing.assert_close(drawn(turned)[:, others], found[:, others])
+    assert not torch.allclose(found[:, others], own[:, others], atol=1e-2)
+    assert ((found >= stats.s_min) & (found <= stats.s_max))[:, others].all()
+
+
+def test_a_repair_with_the_class_is_told_as_one(run, model_folder):
+    mark(model_folder)
+    assert run("--with_class", "true")["settings"]["with_class"] is True
+
+
 def test_a_review_from_the_app_is_read_in_place_of_the_model_s_own_list(run, tiny_model, tmp_path):
     said = read_said([{"attribute": 2, "name": "colour", "ticks": ["no reason"]}], len(tiny_model.attributes))
     save(tmp_path, tiny_model, reviewed(tiny_model.attributes, said))
