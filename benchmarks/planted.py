@@ -311,20 +311,37 @@ def publish(done: dict[str, dict[str, Any]], base: Path, docs: Path, reader: dic
     write("planted reader", table=f"R² of the reader on pictures it has not seen: {read}.")
 
 
-def main(args: list[str] | None = None) -> dict[str, Any]:
-    print_anything()
+def runs_parser(doc: str | None, page: str) -> argparse.ArgumentParser:
+    """What is asked of every script that works on these runs; `page` is the document that --docs writes."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="which, with commas (default %(default)s)")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each, of the seeds from 0 (default %(default)s)")
     parser.add_argument("--side", type=int, default=64, help="pixels of the pictures (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/planted"), help="folder of the runs")
     parser.add_argument("--reader-steps", type=int, default=STEPS, help="of the reader's training (%(default)s)")
     parser.add_argument("--json", type=Path, help="file for the numbers")
-    parser.add_argument("--docs", type=Path, help="folder whose proof.md is written")
+    parser.add_argument("--docs", type=Path, help=f"folder whose {page} is written")
+    return parser
+
+
+def base_of(o: argparse.Namespace) -> Path:
+    """Where the runs of one size lie; the scripts they start are started elsewhere.
+
+    Raises:
+        OutputError: if they, or the document, cannot be written there.
+    """
+    check_place(o.output)
+    if o.docs:
+        check_place(o.docs, "--docs")
+    return o.output.resolve() / f"{o.side}px"
+
+
+def main(args: list[str] | None = None) -> dict[str, Any]:
+    print_anything()
+    parser = runs_parser(__doc__, "proof.md")
+    parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="which, with commas (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each, of the seeds from 0 (default %(default)s)")
     o, more = parser.parse_known_args(args)
-    base = o.output.resolve() / f"{o.side}px"  # the scripts are started elsewhere
     names = o.scenarios.split(",")
     if unknown := [name for name in names if name not in SCENARIOS]:
         parser.error(f"there is no scenario {', '.join(unknown)}; choose of {', '.join(SCENARIOS)}")
@@ -332,9 +349,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         parser.error(f"--seeds is {o.seeds}; use 1 or more")
     ready(parser, o.json)
     try:
-        check_place(o.output)
-        if o.docs:
-            check_place(o.docs, "--docs")
+        base = base_of(o)
         read = reader_of(base / "reader", o.side, o.reader_steps, BAR)
     except (OutputError, ValueError) as error:
         parser.error(str(error))

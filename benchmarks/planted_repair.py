@@ -10,7 +10,6 @@ shortcut has nothing to do with the label. Words that are not this script's go t
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Callable
@@ -28,12 +27,12 @@ from benchmarks.output import ready
 from benchmarks.planting import numbers
 from benchmarks.planting.measuring import SPREAD, all_of
 from benchmarks.planting.pictures import Planted, part_of, plant
-from benchmarks.planting.reader import BAR, STEPS, reader_of
+from benchmarks.planting.reader import BAR, reader_of
 from benchmarks.planting.scenarios import AGREES, SCENARIOS, Scenario, one_cause, position, shortcut
 from benchmarks.planting.scenes import redrawn
 from benchmarks.planting.truth import LogitsOf, drawn_logits
 from stylex import StylEx, load_classifier, move
-from stylex.storage.outputs import OutputError, check_place, put_json
+from stylex.storage.outputs import OutputError, put_json
 from stylex.terminal import print_anything
 from train import repair
 
@@ -179,24 +178,15 @@ def table(found: dict[str, Any]) -> str:
 
 def main(args: list[str] | None = None) -> dict[str, Any]:
     print_anything()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = planted.runs_parser(__doc__, "methods.md")
     parser.add_argument("--shortcut", choices=list(PLANTINGS), default="ground", help="planted (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the run (default %(default)s)")
-    parser.add_argument("--side", type=int, default=64, help="pixels of the pictures (default %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("runs/planted"), help="folder, as of planted.py")
-    parser.add_argument("--reader-steps", type=int, default=STEPS, help="as of planted.py (%(default)s)")
-    parser.add_argument("--json", type=Path, help="file for the numbers")
-    parser.add_argument("--docs", type=Path, help="folder whose methods.md is written")
     o, more = parser.parse_known_args(args)
-    planting, base = PLANTINGS[o.shortcut], o.output.resolve() / f"{o.side}px"
-    folder = base / f"{planting.scenario.name}-{o.seed}"
+    planting = PLANTINGS[o.shortcut]
     ready(parser, o.json)
     try:
-        check_place(o.output)
-        if o.docs:
-            check_place(o.docs, "--docs")
+        base = planted.base_of(o)
+        folder = base / f"{planting.scenario.name}-{o.seed}"
         read = reader_of(base / "reader", o.side, o.reader_steps, BAR)
         planted.prepare(planting.scenario, o.seed, folder, o.side, [])
         found = measure(planting, folder, read, more)
