@@ -123,6 +123,13 @@ def stretched(config: dict[str, Any], kimg: float) -> dict[str, float]:
     return {name: round(value * factor, 3) for name, value in lengths.items()}
 
 
+def until(config: dict[str, Any], minutes: float) -> list[str]:
+    """Options for a run that ends after so many minutes, however many pictures it has seen then: its rates fall in the
+    same share of them as of the pictures."""
+    falling = config.get("decay_kimg", 0) / config["total_kimg"] * minutes
+    return ["--max_minutes", f"{minutes:.3f}", "--decay_minutes", f"{falling:.3f}"]
+
+
 def promise(row: dict[str, Any], seconds: float) -> float:
     """How many pictures a measured way of training would see, which begins as late as it did when it was measured."""
     return row["images_per_second"] * max(0.0, seconds - row["start_s"]) * PROMISED
@@ -265,7 +272,7 @@ def spend(m: Minutes, o: argparse.Namespace) -> None:
     if not m.done("training"):
         seconds, packer = m.left - LAST * m.all, Packer(model, m.out)
         words = ["train/train.py", *common, "--classifier", str(classifier), "--output", str(m.out / "run")]
-        words += ["--save_minutes", "1", "--report_minutes", "1", "--max_minutes", f"{max(seconds - 15, 1) / 60:.3f}"]
+        words += ["--save_minutes", "1", "--report_minutes", "1", *until(config, max(seconds - 15, 1) / 60)]
         chosen = m.known.get("options") or batch_and_length(m, config, seconds)
         m.know(options=chosen)  # a run that goes on goes on the same way
         m.run("training", [*words, *chosen], seconds, packer.look)

@@ -103,6 +103,12 @@ def test_the_phases_of_a_run_keep_their_shares_of_it(script):
     assert all(value == 2 * config[name] for name, value in twice.items())
 
 
+def test_rates_fall_before_the_minutes_are_over_too(script):
+    config = {"total_kimg": 400, "decay_kimg": 100}
+    assert script.until(config, 6.0) == ["--max_minutes", "6.000", "--decay_minutes", "1.500"]
+    assert script.until({"total_kimg": 400}, 6.0)[-1] == "0.000"
+
+
 def test_a_run_is_promised_no_pictures_for_the_time_until_it_begins_and_compiled_ones_begin_late(script, tmp_path):
     plain = {"resolution": 128, "batch_size": 32, "compile": False, "images_per_second": 100.0, "start_s": 20.0}
     fast = plain | {"compile": True, "images_per_second": 150.0, "start_s": 60.0}

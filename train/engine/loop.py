@@ -32,6 +32,13 @@ def agree(accelerator: Accelerator, *wishes: bool) -> list[bool]:
     return [vote > 0 for vote in accelerator.reduce(votes, "sum").tolist()]
 
 
+def alike(accelerator: Accelerator, number: float) -> float:
+    """The mean over all processes, whose clocks differ: what they step by has to be the same."""
+    if accelerator.num_processes == 1:
+        return number
+    return float(accelerator.reduce(torch.tensor(number, device=accelerator.device), "mean"))
+
+
 def save(trainer: Trainer, run: Path, saved: Callable[[Path], None], last: bool) -> None:
     """The checkpoint, to go on from, and the model folder, which is what a run is for: each whether or not the other
     can be written.
@@ -86,8 +93,10 @@ def train(
         now = time.monotonic()
         done, look = trainer.nimg >= o.total_kimg * 1000, trainer.step_number % o.log_every == 0
         if processes == 1 or look:
-            late = o.max_minutes > 0 and now - start >= o.max_minutes * 60
-            interrupted, late = agree(accelerator, interrupt.number is not None, late)
+            left = o.max_minutes - (now - start) / 60
+            interrupted, late = agree(accelerator, interrupt.number is not None, o.max_minutes > 0 >= left)
+            if o.decay_minutes:
+                trainer.minutes_left = alike(accelerator, left)
             done = done or interrupted or late
 
         if look or done:

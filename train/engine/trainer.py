@@ -90,6 +90,7 @@ class Trainer:
         self.mean_path = torch.zeros((), device=device)
         self.balance, self.since_balanced = torch.ones((), device=device), 0
         self.step_number = self.nimg = 0
+        self.minutes_left = o.max_minutes  # the loop has the clock
         self.early_spread: float | None = None
         # What AttFind found is about other weights than those of now; the names that a person gave are worth keeping.
         self.judged = judged(init.attributes) if init and init.class_names == classifier.class_names else []
@@ -328,11 +329,14 @@ class Trainer:
 
     def set_rates(self) -> None:
         """The options decide, not the checkpoint, or a run that blew up could not go on more slowly."""
-        left = self.o.total_kimg * 1000 - self.nimg
-        share = min(1.0, max(0.0, left / (self.o.decay_kimg * 1000))) if self.o.decay_kimg else 1.0
+        o, share = self.o, 1.0
+        if o.decay_kimg:
+            share = min(share, (o.total_kimg * 1000 - self.nimg) / (o.decay_kimg * 1000))
+        if o.decay_minutes:
+            share = min(share, self.minutes_left / o.decay_minutes)
         for optimizer, rates in zip((self.optimizer_g, self.optimizer_d), self.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * share
+                group["lr"] = rate * max(0.0, share)
 
     def in_full(self, name: str, *inputs: Tensor) -> Tensor:
         """What a network returns in full precision, as losses of a gradient need it.

@@ -94,6 +94,8 @@ class Options:
         total_kimg: thousands of pictures to train on.
         decay_kimg: over the last so many of them the learning rates fall to 0; 0 keeps them.
         max_minutes: stop after so many minutes, with a checkpoint. 0 = no limit.
+        decay_minutes: over the last so many of these the learning rates fall to 0, wherever the pictures are; for a
+            machine of which nobody knows how many it sees. Not the same bits again.
         resume: latest, none, or a checkpoint folder.
         init_from: start from the weights of this model folder or repository, with fresh optimisers. Of a model with
             other classes, what reads them starts afresh; the rest still knows how to see and draw. A model of fewer
@@ -193,6 +195,7 @@ class Options:
     total_kimg: float = 1000.0
     decay_kimg: float = 0.0
     max_minutes: float = 0.0
+    decay_minutes: float = 0.0
     resume: str = "latest"
     init_from: str | None = None
     batch_size: int = None  # type: ignore[assignment]
@@ -269,6 +272,11 @@ class Options:
         if 0 < self.random_path_every < 2:
             raise ConfigError("random_path_every is 1; then the encoder would never be trained; use 0, or 2 and more")
 
+        if self.decay_minutes > self.max_minutes:
+            raise ConfigError(
+                f"decay_minutes is {self.decay_minutes:g}, and max_minutes {self.max_minutes:g}, of which they are the "
+                "last; use more --max_minutes, or fewer --decay_minutes"
+            )
         if self.recompute and self.compile:
             raise ConfigError(
                 "recompute and compile are both asked for, and compiled networks choose what they keep; use one"

@@ -44,6 +44,24 @@ def test_max_minutes_ends_a_run_with_a_checkpoint(make_trainer, parts, run):
     assert trainer.nimg < 1000
 
 
+def test_in_the_last_minutes_the_rates_fall_to_nothing_wherever_the_pictures_are(make_trainer, parts, run, monkeypatch):
+    options = {"total_kimg": 1000.0, "learning_rate": 0.002, "encoder_lr_mul": 1.0}
+    trainer = make_trainer(**options, max_minutes=10.0, decay_minutes=4.0, report_minutes=99, save_minutes=99)
+    clock, rates, step = [0.0], [], trainer.step
+
+    def a_minute(x: Tensor) -> None:
+        step(x)
+        rates.append(trainer.optimizer_g.param_groups[0]["lr"])
+        clock[0] += 60
+
+    trainer.step = a_minute
+    monkeypatch.setattr("train.engine.loop.time.monotonic", lambda: clock[0])
+    train(trainer, *parts, run, Interrupt(say=False))
+    first = rates[0]
+    assert rates == pytest.approx([first * share for share in (1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25)])
+    assert first > 0
+
+
 def test_how_often_a_run_looks_and_saves_does_not_change_it(make_trainer, parts, run):
     quiet, busy = (
         make_trainer(total_kimg=0.024, log_every=1000),

@@ -58,8 +58,8 @@ def test_every_option_can_be_given_on_the_command_line():
     values |= {"classifier_interpolation": "bicubic", "classifier_colours": "grey", "classifier_temperature": "3"}
     for field in dataclasses.fields(Options):
         value = values.get(field.name, "1" if field.type in ("int", "float") else "text")
-        own = ["--discriminator", "stylegan2"] if field.name == "r1_weight" else []  # the other kind has none
-        o = parse(Options, "", [*NEEDED, *own, f"--{field.name}", value])
+        beside = {"r1_weight": ["--discriminator", "stylegan2"], "decay_minutes": ["--max_minutes", "2"]}
+        o = parse(Options, "", [*NEEDED, *beside.get(field.name, []), f"--{field.name}", value])
         assert getattr(o, field.name) == yaml.safe_load(value)
 
 

@@ -52,6 +52,12 @@ def test_a_schedule_that_never_trains_the_encoder_is_refused():
         Options("d", "o", "c", random_path_every=1)
 
 
+def test_the_last_minutes_are_of_those_that_a_run_has():
+    with pytest.raises(ConfigError, match=r"decay_minutes is 3, and max_minutes 0, .*; use more --max_minutes"):
+        Options("d", "o", "c", decay_minutes=3)
+    assert Options("d", "o", "c", max_minutes=3, decay_minutes=3).decay_minutes == 3
+
+
 def test_networks_are_compiled_or_computed_twice():
     with pytest.raises(ConfigError, match="recompute and compile are both asked for"):
         Options("d", "o", "c", recompute=True, compile=True)
