@@ -1,10 +1,10 @@
-"""What README's first screen shows of the bundled models: each in motion, what each cost, and the paper beside them.
+"""What README shows of the bundled models: in motion, what each cost, what was measured, and the paper beside them.
 
     python scripts/first_screen.py
     python scripts/first_screen.py --sample hands=9-1
 
 Writes docs/first/NAME.gif, a flicker of the most striking sample of a model (or of the one that is named) and of the
-attribute that moves it most among those that a person can see; and two tables between their marks in README. To be
+attribute that moves it most among those that a person can see; and three tables between their marks in README. To be
 started again when a model has changed; a test holds the tables to the models.
 """
 
@@ -40,6 +40,24 @@ PAPER = {
     "side": "256 px (perceived age)",
     "classifier": "MobileNet-V1 (perceived age)",
 }
+# What is measured of each model, its key in metrics.json, and the bars of SHOWN in their order, None where there is
+# none. That of L1 is for pictures of 128 px, and from above.
+AT_TEN = "10"
+MEASURED: dict[str, tuple[str, tuple[float | None, ...]]] = {
+    "the classifier is right": ("classifier_accuracy", (0.97, 0.97, None)),
+    "reconstructions that keep the classifier's answer (agreement)": ("agreement", (0.97, 0.97, 0.97)),
+    "the same, by a second, independent judge": ("second_agreement", (None, None, None)),
+    "the same, by a stranger": ("stranger_agreement", (0.95, 0.92, 0.95)),
+    "reconstructions nearer to their own picture than to any other (retrieval@1)": ("retrieval", (0.99, 0.98, 0.97)),
+    "how far a reconstruction is from its picture, of pixels in [-1, 1] (L1)": ("l1", (0.07, 0.08, None)),
+    "decisions that flip when the first 10 attributes move together, each to the end of its range": (
+        "sufficiency",
+        (0.97, 0.9, 0.95),
+    ),
+    "the same, by the second judge": ("second_sufficiency", (0.95, 0.85, None)),
+    "the same, by the stranger": ("stranger_sufficiency", (0.95, 0.8, 0.85)),
+    "edits by one of the top 5 attributes that a person can see": ("visibility", (0.9, 0.9, 0.9)),
+}
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
@@ -52,6 +70,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
         "classes": len(classifier["class_names"]),
         "attributes": len({row["index"] for row in listed}),
         "told apart": metrics.get("two_afc"),
+        "metrics": metrics,
         **{key: read_json(folder / "training.json")[key] for key in ("pictures", "minutes", "hardware")},
     }
 
@@ -67,6 +86,24 @@ def cost_table(facts: dict[str, dict[str, Any]]) -> str:
         what = f"{f['classifier']}, {f['classes']} classes"
         cost = [f"{f['side']} px", f"{f['pictures']:,}", f"{f['minutes']:.0f}", f["hardware"]]
         lines.append(line([f"[{name}](checkpoints/{name}/README.md)", what, *cost]))
+    return "\n".join(lines)
+
+
+def against(value: float | None, bar: float | None, key: str) -> str:
+    """A number beside its bar, which it keeps or misses."""
+    if value is None or bar is None:
+        return "–" if value is None else str(value)
+    kept, sign = (value <= bar, "≤") if key == "l1" else (value >= bar, "≥")
+    return f"{value} ({sign} {bar:.2f}{'' if kept else ', **missed**'})"
+
+
+def measured_table(facts: dict[str, dict[str, Any]]) -> str:
+    head = ["what", *(f"{name}, {f['classes']} classes" for name, f in facts.items())]
+    lines = [line(head), "| --- |" + " --- |" * len(facts)]
+    for what, (key, bars) in MEASURED.items():
+        found = (f["metrics"].get(key) for f in facts.values())
+        values = (value[AT_TEN] if isinstance(value, dict) else value for value in found)
+        lines.append(line([what, *(against(v, bar, key) for v, bar in zip(values, bars, strict=True))]))
     return "\n".join(lines)
 
 
@@ -132,6 +169,7 @@ def main(args: list[str] | None = None) -> None:
         for name in SHOWN:
             draw(o.models / name, o.docs / "first" / f"{name}.gif", samples.get(name))
         page.write(o.readme, "cost", SCRIPT, cost_table(facts))
+        page.write(o.readme, "measured", SCRIPT, measured_table(facts))
         page.write(o.readme, "paper", SCRIPT, paper_table(facts))
     except (ModelError, OutputError) as error:
         parser.error(str(error))

@@ -140,19 +140,11 @@ def test_the_card_s_numbers_are_those_of_metrics_json(folder, metrics):
         assert any(str(metrics[key]["10"]) in row for row in rows), key
 
 
-def test_the_readme_s_numbers_are_those_of_the_models():
-    text = (CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8")
-    columns = zip(*re.findall(r"\| (\S+) \| (\S+) \| (\S+) \| ≥ \S+ \|", text), strict=True)
-    for name, column in zip(("leaves-128", "hands", "cats_dogs"), columns, strict=True):
+def test_the_readme_says_on_how_many_pictures():
+    text = " ".join((CHECKPOINTS.parent / "README.md").read_text(encoding="utf-8").split())
+    for name in ("leaves-128", "hands", "cats_dogs"):
         numbers = json.loads((CHECKPOINTS / name / "metrics.json").read_text(encoding="utf-8"))
-        keys = ["classifier_accuracy", "agreement", "second_agreement", "stranger_agreement", "retrieval"]
-        shown = [numbers.get(key, "–") for key in keys]
-        shown += [
-            numbers[key]["10"] if key in numbers else "–"
-            for key in ("sufficiency", "second_sufficiency", "stranger_sufficiency")
-        ]
-        assert list(column) == [str(number) for number in [*shown, numbers["visibility"]]]
-        assert f"{numbers['n']} held-out pictures of {name}" in " ".join(text.split())
+        assert f"{numbers['n']} held-out pictures of {name}" in text
 
 
 def test_the_card_shows_pictures_that_are_there_and_names_its_licence(folder):

@@ -23,9 +23,19 @@ AGAIN = "the bundled models have changed: start python scripts/first_screen.py"
 def test_the_tables_of_the_readme_are_those_of_the_models():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     facts = {name: first_screen.facts_of(ROOT / "checkpoints" / name) for name in first_screen.SHOWN}
-    for name, table in (("cost", first_screen.cost_table(facts)), ("paper", first_screen.paper_table(facts))):
+    for name in ("cost", "measured", "paper"):
+        table = getattr(first_screen, f"{name}_table")(facts)
         (found,) = re.findall(rf"<!-- {name}: written by \S+ -->\n(.*?)\n<!-- end of {name} -->", text, re.DOTALL)
         assert found == table, AGAIN
+
+
+def test_a_number_stands_beside_its_bar_and_one_that_misses_it_says_so():
+    assert first_screen.against(0.95, 0.9, "agreement") == "0.95 (≥ 0.90)"
+    assert first_screen.against(0.85, 0.9, "agreement") == "0.85 (≥ 0.90, **missed**)"
+    assert first_screen.against(0.07, 0.07, "l1") == "0.07 (≤ 0.07)"
+    assert first_screen.against(0.071, 0.07, "l1") == "0.071 (≤ 0.07, **missed**)"
+    assert first_screen.against(0.5, None, "agreement") == "0.5"
+    assert first_screen.against(None, 0.9, "agreement") == "–"
 
 
 @pytest.mark.skipif(not (ROOT / "checkpoints").is_dir(), reason="the pictures come with the bundled models")
