@@ -1,6 +1,6 @@
 """Train a StylEx on a folder of pictures and a classifier.
 
-accelerate launch train/train.py --config train/configs/leaves.yaml
+python train/train.py --config train/configs/laptop.yaml --data PICTURES --classifier CLASSIFIER --output RUN
 """
 
 from __future__ import annotations
