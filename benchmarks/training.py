@@ -1,9 +1,9 @@
 """How fast training is: pictures a second of a whole step, where its time goes, and how near that is to the machine.
 
     python benchmarks/training.py --resolution 32 64 --json training.json
-    python benchmarks/training.py --resolution 64 --config train/configs/leaves.yaml
-    python benchmarks/training.py --resolution 64 --config train/configs/leaves.yaml --compile
-    python benchmarks/training.py --against lucidrains --resolution 64 --batch_size 8
+    python benchmarks/training.py --resolution 64 --config train/configs/laptop.yaml
+    python benchmarks/training.py --resolution 64 --config train/configs/laptop.yaml --compile
+    python benchmarks/training.py --against lucidrains --batch_size 8 --discriminator stylegan2 --places 0
 
 Options that are not listed below are those of `train/train.py` (`--batch_size 8`, `--channels "[64,64,32,16,16]"`), and
 so are the defaults. Every resolution runs in a process of its own, so that its peak memory is its own. What is timed
