@@ -82,12 +82,19 @@ def run(tiny_model, tmp_path, monkeypatch):
 
 
 def test_both_classifiers_are_asked_and_the_table_is_written(run, tmp_path, capsys):
-    found = planted_repair.main([*run, "--json", str(tmp_path / "repair.json"), "--docs", str(tmp_path)])
+    more = ["--with_class", "true", "--agreement", "1"]
+    found = planted_repair.main([*run, *more, "--json", str(tmp_path / "repair.json"), "--docs", str(tmp_path)])
     assert json.loads((tmp_path / "repair.json").read_text(encoding="utf-8")) == found
     assert found["marked"]
     assert found["before"]["test"]["n"] == 20
     assert found["before"]["test"]["groups"].keys() == {"agrees", "contradicts"}
     assert found["settings"]["epochs"] == 1
+    assert found["settings"]["with_class"] is True
+    folder = tmp_path / "planted" / "16px" / "lure-0"
+    control = json.loads((folder / "control" / "repair.json").read_text(encoding="utf-8"))
+    assert control["settings"] == found["settings"] | {"with_class": False, "agreement": 0.0, "strength": 0.001}
+    assert control["after"] == found["control"] != found["after"]
+    assert found["exact"].keys() == {"before", "after", "control"}
     text = (tmp_path / "methods.md").read_text(encoding="utf-8")
     assert "<!-- planted repair: written by benchmarks/planted_repair.py -->" in text
     assert "| right where the shortcut says nothing |" in text
