@@ -33,6 +33,8 @@ from train.engine.publish import FLICKER_ROWS, FLICKERS, SOURCE, flickers, from_
 from train.engine.revision import revision_of
 from train.options.command import parse
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @dataclass
 class Options:
@@ -45,6 +47,8 @@ class Options:
         about: Markdown of what cannot be measured: data, licence, training, limits; see train/configs/leaves-about.md.
         output: folder to write. An earlier bundle there is written over; pictures of your own in its samples/ and
             attributes/ stay.
+        address: what the card's example loads: a repository, or the folder that this one will be copied to; without it
+            the output as seen from the root of this repository, where it lies in it.
         samples: reconstructions of each class.
         classifier: the classifier again, if it is a TorchScript file or a function: a model does not hold such a one.
     """
@@ -54,6 +58,7 @@ class Options:
     metrics: str
     about: str
     output: str
+    address: str | None = None
     samples: int = 6
     classifier: str | None = None
 
@@ -85,6 +90,15 @@ def file_name(name: str, number: int) -> str:
     """A class name as part of a file name."""
     plain = re.sub(r"[^\w-]+", "-", name)
     return plain if plain == name else f"{plain}-{number}"
+
+
+def address_of(output: str, here: Path | None = None) -> str:
+    """How the card's reader loads a folder: from the root of this repository if it is in it, else as it was asked for
+    from `here`; of a path that holds on this machine alone its name is left."""
+    place = ((here or Path.cwd()) / output).resolve()
+    if place.is_relative_to(ROOT) and place != ROOT:
+        return place.relative_to(ROOT).as_posix()
+    return place.name if Path(output).is_absolute() else Path(output).as_posix()
 
 
 def attribute_sheet(explanations: list[Explanation]) -> Any:
@@ -161,8 +175,8 @@ def main(args: list[str] | None = None) -> None:
             write_json(aside / "training.json", how)
     shown = [*moving, ("attributes.png", "attributes")]
     about = read_text(Path(o.about))
-    place = output.name if output.is_absolute() else o.output
-    model.card = model_card(model.facts(), place, metrics=metrics, training=how, about=about, pictures=shown)
+    address = o.address or address_of(o.output)
+    model.card = model_card(model.facts(), address, metrics=metrics, training=how, about=about, pictures=shown)
     model.save_pretrained(output)
     if read_text(output / "README.md") != model.card:
         print(

@@ -19,7 +19,7 @@ from stylex.pictures.images import to_pil
 from stylex.storage.files import read_json
 from stylex.storage.outputs import MANIFEST
 from train import evaluate
-from train.bundle import attribute_sheet, choose_samples, main
+from train.bundle import address_of, attribute_sheet, choose_samples, main
 from train.data.pictures import in_validation, load_pictures, to_float
 from train.data.records import DataError
 from train.engine.revision import revision_of
@@ -137,6 +137,19 @@ def test_a_second_bundle_leaves_no_sample_of_the_first(bundle, shipped, tmp_path
         "plain-1.png",
         "spotted-1.png",
     ]
+
+
+def test_the_card_s_example_runs_where_its_reader_is(bundle, shipped, tmp_path):
+    """From the root of this repository for a folder in it; else by the words it was asked for in, or its name."""
+    here = Path(main.__code__.co_filename).resolve().parents[1]
+    assert address_of("checkpoints/leaves", here) == "checkpoints/leaves"
+    assert address_of(str(here / "checkpoints" / "leaves"), Path("/")) == "checkpoints/leaves"
+    assert address_of("leaves", here / "checkpoints") == "checkpoints/leaves"
+    assert address_of("out/tiny", tmp_path) == "out/tiny"
+    assert address_of(str(tmp_path / "tiny"), here) == "tiny"
+    assert 'StylEx.from_pretrained("tiny")' in (shipped / "README.md").read_text(encoding="utf-8")
+    moved = bundle(tmp_path / "cats2", address="checkpoints/cats_dogs")
+    assert 'StylEx.from_pretrained("checkpoints/cats_dogs")' in (moved / "README.md").read_text(encoding="utf-8")
 
 
 def test_own_pictures_beside_the_samples_and_flickers_stay(bundle, shipped, tmp_path):
