@@ -156,6 +156,12 @@ def test_the_card_shows_pictures_that_are_there_and_names_its_licence(folder):
     assert re.search(r"^license: \S+", card, re.MULTILINE)
 
 
+def test_the_card_s_example_loads_this_folder_from_the_repository_s_root(folder):
+    (named,) = re.findall(r'StylEx\.from_pretrained\("([^"]*)"\)', (folder / "README.md").read_text(encoding="utf-8"))
+    assert named == f"checkpoints/{folder.name}"
+    assert (CHECKPOINTS.parent / named).samefile(folder)
+
+
 def test_random_pictures_can_be_drawn_or_the_card_says_that_there_are_none(model):
     if model.mapping is None:
         assert "It draws no random pictures" in model.card
