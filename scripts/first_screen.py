@@ -137,9 +137,8 @@ def draw(folder: Path, path: Path, sample: str | None = None) -> None:
     best = best_edit(model, picture)
     if best.attribute is None:
         raise ModelError(f"no attribute of {folder} raises the runner-up of {picture.name}; name another --sample")
-    said, target = best.attribute.proposal, best.attribute.target
-    what = best.attribute.name or (said and said.text) or best.attribute.coordinate
-    caption = f"{what}\n{target}  {probability(best.before)} → {probability(best.after)}"
+    numbers = f"{probability(best.before)} → {probability(best.after)}"
+    caption = f"{best.attribute.heading}\n{best.attribute.target}  {numbers}"
     path.parent.mkdir(parents=True, exist_ok=True)
     scale = max(1, round(SIDE / model.resolution))
     flicker(to_pil(best.x), to_pil(best.moved), path, caption, DURATION_MS, scale)

@@ -55,6 +55,11 @@ class ShownEdit:
     def title(self) -> str:
         return self.name or "edit"
 
+    @property
+    def heading(self) -> str:
+        """What stands on a picture of it."""
+        return self.title
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -145,7 +150,9 @@ class Explanation:
         }
 
     def caption(self, attribute: ShownEdit) -> str:
-        return f"{self.target}  {probability(attribute.prob_before)} → {probability(attribute.prob_after)}"
+        """What was changed, and in a line of its own what that did to the target."""
+        numbers = f"{probability(attribute.prob_before)} → {probability(attribute.prob_after)}"
+        return f"{attribute.heading}\n{self.target}  {numbers}"
 
     def save(self, folder: str | Path) -> Path:
         """Write everything into `folder`.
@@ -165,7 +172,7 @@ class Explanation:
             self.reconstruction.save(aside / "reconstruction.png")
             for n, attribute in enumerate(self.attributes, start=1):
                 attribute.image.save(aside / f"attribute-{n}.png")
-                captioned(change_map(attribute.before, attribute.image), attribute.title).save(
+                captioned(change_map(attribute.before, attribute.image), attribute.heading).save(
                     aside / f"attribute-{n}-map.png"
                 )
                 for suffix in (".gif", ".webp"):
@@ -195,7 +202,7 @@ class Explanation:
         titles = [f"{self.predicted} {probability(self.probs[self.predicted])}"]
         for a in self.attributes:
             columns.append([a.before, a.image, change_map(a.before, a.image)])
-            titles.append(f"{a.title}\n{self.caption(a)}")
+            titles.append(self.caption(a))
         rows = [[column[r] if r < len(column) else None for column in columns] for r in range(3)]
         return grid(rows, column_titles=titles)
 

@@ -512,9 +512,13 @@ def test_a_shorter_explanation_leaves_nothing_of_a_longer_one(explained, saved, 
     }
 
 
-def test_a_flicker_s_caption_carries_both_numbers(explained):
-    a = explained.attributes[0]
-    assert explained.caption(a) == f"spotted  {a.prob_before * 100:.1f} % → {a.prob_after * 100:.1f} %"
+def test_a_flicker_s_caption_carries_its_words_and_both_numbers(explained):
+    a = dataclasses.replace(explained.attributes[0], name="dots")
+    assert explained.caption(a) == f"dots\nspotted  {a.prob_before * 100:.1f} % → {a.prob_after * 100:.1f} %"
+    proposed = dataclasses.replace(a, name=None, proposal=Proposal("darker", 1.0, 40))
+    assert explained.caption(proposed).startswith("proposed: darker\nspotted  ")
+    nothing = dataclasses.replace(a, name=None, proposal=None)
+    assert explained.caption(nothing).startswith(f"no simple description ({a.coordinate})\nspotted  ")
 
 
 def test_the_overview_has_a_column_for_the_picture_and_one_for_each_attribute(explained):

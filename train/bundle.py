@@ -23,7 +23,7 @@ from stylex import Explanation, ModelError, StylEx
 from stylex.folder import claim_model
 from stylex.pictures.fonts import MISSING, undrawable
 from stylex.pictures.images import to_pil
-from stylex.pictures.render import grid, probability
+from stylex.pictures.render import captioned, grid, probability
 from stylex.storage.card import model_card
 from stylex.storage.files import read_json, read_text, write_json, write_text
 from stylex.storage.outputs import check_place, claim, filling
@@ -34,6 +34,7 @@ from train.engine.revision import revision_of
 from train.options.command import parse
 
 ROOT = Path(__file__).resolve().parents[1]
+SHEET_SIDE = 128  # pixels of a picture among the others
 
 
 @dataclass
@@ -102,14 +103,13 @@ def address_of(output: str, here: Path | None = None) -> str:
 
 
 def attribute_sheet(explanations: list[Explanation]) -> Any:
-    """One row for each picture: it, and its attributes changed."""
-    width = max(len(e.attributes) for e in explanations)
+    """One row for each picture: it, and its attributes changed, each with its words below."""
+    scale = max(1, round(SHEET_SIDE / explanations[0].reconstruction.width))
     rows = [
-        [e.reconstruction, *(a.image for a in e.attributes), *[None] * (width - len(e.attributes))]
+        [captioned(e.reconstruction, "as it is", scale), *(captioned(a.image, a.heading, scale) for a in e.attributes)]
         for e in explanations
     ]
-    titles = [f"{e.predicted} → {e.target}" for e in explanations]
-    return grid(rows, column_titles=["as it is", *(f"attribute {n + 1}" for n in range(width))], row_titles=titles)
+    return grid(rows, row_titles=[f"{e.predicted} → {e.target}" for e in explanations], scale=1)
 
 
 def files_of(

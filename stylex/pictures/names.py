@@ -60,6 +60,14 @@ def words(name: str | None, proposal: Proposal | None) -> str | None:
     return name or (str(proposal) if proposal is not None else None)
 
 
+def marked(name: str | None, proposal: Proposal | None, coordinate: str) -> str:
+    """`words` for a picture, where nothing stands beside them: a proposal says that it is one, and what has no
+    description says that, too, before its place."""
+    if name or proposal is None or proposal.text is None:
+        return name or f"{NONE} ({coordinate})"
+    return f"{'on this picture' if proposal.pictures == 1 else 'proposed'}: {proposal.text}"
+
+
 def told(name: str | None, proposal: Proposal | None) -> str:
     """How far `words` is to be trusted, for a person to read; empty where there is nothing to say."""
     if name or proposal is None:
@@ -93,6 +101,11 @@ class Titled:
     @property
     def title(self) -> str:
         return self.words or self.coordinate
+
+    @property
+    def heading(self) -> str:
+        """What stands on a picture of it."""
+        return marked(self.name, self.proposal, self.coordinate)
 
     @property
     def doubt(self) -> str:

@@ -112,7 +112,7 @@ def model_card(
             metadata(front, title, metrics),
             template_str=TEMPLATE.read_text(encoding="utf-8"),
             title=title,
-            pictures="\n".join(f"![{caption}]({path})" for path, caption in pictures),
+            pictures="\n".join(f"![{_alt(caption)}]({path})" for path, caption in pictures),
             intro=intro
             or (
                 f"What makes *this classifier* see {classes}? This model reconstructs a picture, finds the style "
@@ -353,6 +353,11 @@ def _doubt(certificate: Mapping[str, Any] | None) -> str:
         f"the twenty best towards each class, and the first ten were the same for {certificate['same_top_10']:.0%} of "
         "the classes."
     )
+
+
+def _alt(text: str) -> str:
+    """A text that stays between the brackets of a picture."""
+    return re.sub(r"([\\\[\]])", r"\\\1", re.sub(r"\s+", " ", text))
 
 
 def _cell(text: str) -> str:

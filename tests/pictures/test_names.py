@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from stylex.pictures.names import NONE, Proposal, told, words
+from stylex.pictures.names import NONE, Proposal, marked, told, words
 
 SURE = Proposal("darker, at the rim", 0.9, 40)
 
@@ -17,6 +17,14 @@ def test_a_person_s_name_goes_before_a_proposal_and_needs_no_doubt():
     assert words(None, SURE) == "darker, at the rim"
     assert words(None, None) is None
     assert told(None, None) == ""
+
+
+def test_on_a_picture_a_proposal_is_marked_as_one_and_no_place_stands_alone():
+    assert marked("holes", SURE, "4x4/conv · 1 ↑") == "holes"
+    assert marked(None, SURE, "4x4/conv · 1 ↑") == "proposed: darker, at the rim"
+    assert marked(None, Proposal("darker", 1.0, 1), "4x4/conv · 1 ↑") == "on this picture: darker"
+    for nothing in (None, Proposal(None, 0.3, 40)):
+        assert marked(None, nothing, "4x4/conv · 1 ↑") == "no simple description (4x4/conv · 1 ↑)"
 
 
 def test_a_proposal_says_how_sure_it_is():

@@ -130,6 +130,11 @@ def test_names_cannot_break_the_card(tiny_model):
     assert 'target="\\"---\\nlicense: mit"' in text
 
 
+def test_a_name_with_brackets_leaves_a_picture_s_link_whole(tiny_model):
+    text = model_card(tiny_model.facts(), "me/leaves", pictures=[("1.gif", "dots] (more\nor less")])
+    assert "![dots\\] (more or less](1.gif)" in text
+
+
 def test_the_sections_of_about_are_those_of_the_card(tiny_model):
     front, title, intro, sections = read_about(ABOUT)
     assert front["datasets"] == ["me/leaves"]

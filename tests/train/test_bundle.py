@@ -221,7 +221,7 @@ def test_a_class_that_no_reconstruction_keeps_is_refused():
 def test_the_sheet_has_room_for_the_longest_row():
     def explanation(count: int) -> SimpleNamespace:
         picture = Image.new("RGB", (16, 16))
-        edits = [SimpleNamespace(image=picture)] * count
+        edits = [SimpleNamespace(image=picture, heading="darker")] * count
         return SimpleNamespace(reconstruction=picture, attributes=edits, predicted="plain", target="spotted")
 
     wide = attribute_sheet([explanation(3), explanation(0)])

@@ -165,6 +165,13 @@ def test_pictures_of_a_person_s_stay_beside_the_flickers(moving, tmp_path):
     assert (tmp_path / "1.gif").read_bytes() == (tmp_path / "mine.gif").read_bytes() == b"mine"
 
 
+def test_a_flicker_and_its_caption_on_the_card_say_what_was_changed(moving, tmp_path):
+    for (_, caption), a in zip(flickers(moving, tmp_path), moving[0].attributes, strict=True):
+        assert caption.startswith((f"{a.name}; ", "proposed: ", "on this picture: ", "no simple description ("))
+        assert caption.count("→") == 1
+        assert "\n" not in caption
+
+
 def test_a_bundle_of_an_earlier_version_is_known_by_its_source(moving, tmp_path):
     names, _, known = bundle.files_of(["plain"], 2, 16)
     for name in ("samples", "attributes"):

@@ -99,7 +99,7 @@ def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
 
 
 def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, str]]:
-    """The first attributes of each explanation as pictures that move; returns their names and captions.
+    """The first attributes of each explanation as pictures that move; returns their names, and captions of one line.
 
     Earlier ones are written over or go; a number that somebody else's picture has is passed over.
     """
@@ -112,7 +112,7 @@ def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, s
     for e in explanations:
         for a in e.attributes[:FLICKERS]:
             path = flicker(a.before, a.image, next(free), caption=e.caption(a))
-            made.append((f"{folder.name}/{path.name}", e.caption(a)))
+            made.append((f"{folder.name}/{path.name}", e.caption(a).replace("\n", "; ")))
     return made
 
 
