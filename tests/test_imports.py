@@ -54,6 +54,7 @@ LEAVES = (
     "pictures.metadata",
     "pictures.fonts",
     "pictures.formats",
+    "storage.alike",
     "storage.durable",
     "storage.pointers",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,13 @@ from stylex.folder import claim_model
 from stylex.pictures.fonts import MISSING, undrawable
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import captioned, grid, probability
+from stylex.storage.alike import goes_for, groups
 from stylex.storage.card import model_card
 from stylex.storage.files import read_json, read_text, write_json, write_text
 from stylex.storage.outputs import check_place, claim, filling
 from train.data.pictures import load_pictures, to_float
 from train.data.records import DataError
-from train.engine.publish import FLICKER_ROWS, FLICKERS, SOURCE, flickers, from_before
+from train.engine.publish import FLICKER_ROWS, FLICKERS, SOURCE, flickers, from_before, told_apart
 from train.engine.revision import revision_of
 from train.options.command import parse
 
@@ -102,11 +103,14 @@ def address_of(output: str, here: Path | None = None) -> str:
     return place.name if Path(output).is_absolute() else Path(output).as_posix()
 
 
-def attribute_sheet(explanations: list[Explanation]) -> Any:
-    """One row for each picture: it, and its attributes changed, each with its words below."""
+def attribute_sheet(explanations: list[Explanation], dropped: Mapping[str, str] | None = None) -> Any:
+    """One row for each picture: it, and its attributes changed, each with its words below; see `told_apart`."""
     scale = max(1, round(SHEET_SIDE / explanations[0].reconstruction.width))
     rows = [
-        [captioned(e.reconstruction, "as it is", scale), *(captioned(a.image, a.heading, scale) for a in e.attributes)]
+        [
+            captioned(e.reconstruction, "as it is", scale),
+            *(captioned(a.image, a.heading, scale) for a in told_apart(e, dropped or {})),
+        ]
         for e in explanations
     ]
     return grid(rows, row_titles=[f"{e.predicted} → {e.target}" for e in explanations], scale=1)
@@ -160,6 +164,8 @@ def main(args: list[str] | None = None) -> None:
     how = read_json(training) if training.is_file() else None
     explanations = {name: [model.explain(to_pil(x)) for x in group[:3]] for name, group in chosen.items()}
     rows = [e for group in explanations.values() for e in group]
+    facts = model.facts()
+    dropped = goes_for(groups(metrics, facts.attributes))
     with filling(output, replaces=earlier, known=known) as aside:
         samples = aside / "samples"
         samples.mkdir()
@@ -167,16 +173,16 @@ def main(args: list[str] | None = None) -> None:
             for n, x in enumerate(group):
                 to_pil(x).save(samples / f"{file_name(name, k)}-{n + 1}.png")
         write_text(samples / "SOURCE.md", SOURCE)
-        attribute_sheet(rows).save(aside / "attributes.png")
+        attribute_sheet(rows, dropped).save(aside / "attributes.png")
         first = [group[0] for group in explanations.values() if group][:FLICKER_ROWS]
-        moving = flickers(first, aside / "attributes")
+        moving = flickers(first, aside / "attributes", dropped)
         write_json(aside / "metrics.json", metrics)
         if how is not None:
             write_json(aside / "training.json", how)
     shown = [*moving, ("attributes.png", "attributes")]
     about = read_text(Path(o.about))
     address = o.address or address_of(o.output)
-    model.card = model_card(model.facts(), address, metrics=metrics, training=how, about=about, pictures=shown)
+    model.card = model_card(facts, address, metrics=metrics, training=how, about=about, pictures=shown)
     model.save_pretrained(output)
     if read_text(output / "README.md") != model.card:
         print(

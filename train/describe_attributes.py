@@ -22,6 +22,7 @@ from stylex.storage.files import ModelError, write_text
 from train.data.pictures import list_pictures, part_of
 from train.data.records import DataError
 from train.engine.device import device
+from train.engine.publish import measured
 from train.options.command import check_numbers, parse
 from train.search.described import described, some_styles
 
@@ -65,8 +66,10 @@ def main(args: list[str] | None = None) -> None:
     chosen_on, checked_on = (some_styles(model, part, o.images, o.seed) for part in parts)
     model.attributes = described(model, model.attributes, chosen_on, checked_on, o.shift)
     write_attributes(folder, model.attributes, model.certificate)
-    if model.card is not None and (card := with_attributes(model.card, model.facts())) != model.card:
-        write_text(folder / "README.md", card)
+    if model.card is not None:
+        card = with_attributes(model.card, model.facts(), measured(model, folder))
+        if card != model.card:
+            write_text(folder / "README.md", card)
     for a in model.attributes:
         doubt = f" ({a.doubt})" if a.doubt else ""
         print(f"{a.source} → {a.target}  {a.coordinate}: {a.title}{doubt}")

@@ -11,7 +11,7 @@ from small import tiny_classifier
 
 from stylex import StylEx
 from stylex.attfind.screening import Certificate
-from stylex.storage.card import addressed, eval_results, model_card, read_about
+from stylex.storage.card import Facts, addressed, eval_results, model_card, read_about, with_attributes
 from stylex.storage.files import ModelError, is_sealed
 
 METRICS: dict[str, Any] = {
@@ -133,6 +133,49 @@ def test_names_cannot_break_the_card(tiny_model):
 def test_a_name_with_brackets_leaves_a_picture_s_link_whole(tiny_model):
     text = model_card(tiny_model.facts(), "me/leaves", pictures=[("1.gif", "dots] (more\nor less")])
     assert "![dots\\] (more or less](1.gif)" in text
+
+
+def alike(*rows: tuple[str, str | None, float]) -> tuple[Facts, dict[str, Any]]:
+    """Attributes (coordinate, name, logit), and numbers that say that none is told apart from its neighbour."""
+    means = {"delta_prob": 0.1, "images_share": 0.5, "visible_share": None, "proposal": None, "words": None}
+    listed = [
+        {"coordinate": c, "name": name, "delta_logit": up, "source": "plain", "target": "spotted", **means}
+        for c, name, up in rows
+    ]
+    keys = [f"{c}, plain → spotted" for c, _, _ in rows]
+    pairs = [[keys[n], keys[n + 1], 0.3 + n / 100] for n in range(0, len(keys) - 1, 2)]
+    classifier = {"architecture": "a", "library": "stylex", "arguments": {}, "resolution": 16}
+    return Facts(("plain", "spotted"), 16, classifier, attributes=listed), {**METRICS, "two_afc_alike": pairs}
+
+
+def test_what_is_not_told_apart_is_shown_in_words_with_what_is_kept_and_why_the_rest_goes():
+    facts, metrics = alike(
+        ("4x4/conv · 1 ↑", "dots", 0.5), ("4x4/conv · 2 ↓", "blots", 2.0), ("4x4/conv · 3 ↓", "hue", 1.0)
+    )
+    metrics["two_afc_alike"].append(["4x4/conv · 2 ↓, plain → spotted", "4x4/conv · 3 ↓, plain → spotted", 0.4])
+    text = model_card(facts, "me/leaves", metrics=metrics)
+    assert (
+        "| plain | spotted | blots (4x4/conv · 2 ↓) | dots (4x4/conv · 1 ↑): 0.30<br>hue (4x4/conv · 3 ↓): 0.40 |"
+        in text
+    )
+    assert "because they cannot be told apart from it" in text
+    assert "Further groups" not in text
+    assert "Not told apart" not in model_card(facts, "me/leaves", metrics=METRICS)
+
+
+def test_of_many_groups_the_worst_ten_are_shown_and_the_rest_counted():
+    facts, metrics = alike(*((f"4x4/conv · {n} ↑", None, 99.0 - n) for n in range(24)))
+    text = model_card(facts, "me/leaves", metrics=metrics)
+    assert text.count("| plain | spotted | not described (") == 10
+    assert "not described (4x4/conv · 18 ↑) | not described (4x4/conv · 19 ↑): 0.48 |" in text
+    assert "Further groups: 2; attributes that are dropped in them: 2." in text
+
+
+def test_words_that_change_change_in_both_tables():
+    facts, metrics = alike(("4x4/conv · 1 ↑", "dots", 0.5), ("4x4/conv · 2 ↓", "blots", 2.0))
+    renamed, _ = alike(("4x4/conv · 1 ↑", "freckles", 0.5), ("4x4/conv · 2 ↓", "blots", 2.0))
+    card = model_card(facts, "me/leaves", metrics=metrics)
+    assert with_attributes(card, renamed, metrics) == model_card(renamed, "me/leaves", metrics=metrics)
 
 
 def test_the_sections_of_about_are_those_of_the_card(tiny_model):

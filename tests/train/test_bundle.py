@@ -16,6 +16,7 @@ from PIL import Image
 
 from stylex import ModelError, StylEx
 from stylex.pictures.images import to_pil
+from stylex.storage.alike import called
 from stylex.storage.files import read_json
 from stylex.storage.outputs import MANIFEST
 from train import evaluate
@@ -221,12 +222,14 @@ def test_a_class_that_no_reconstruction_keeps_is_refused():
 def test_the_sheet_has_room_for_the_longest_row():
     def explanation(count: int) -> SimpleNamespace:
         picture = Image.new("RGB", (16, 16))
-        edits = [SimpleNamespace(image=picture, heading="darker")] * count
+        edits = [SimpleNamespace(image=picture, heading="darker", coordinate=f"c{n}") for n in range(count)]
         return SimpleNamespace(reconstruction=picture, attributes=edits, predicted="plain", target="spotted")
 
     wide = attribute_sheet([explanation(3), explanation(0)])
     assert wide.width > attribute_sheet([explanation(1), explanation(0)]).width
     assert attribute_sheet([explanation(0)]).height > 16
+    alike = {called("c2", "plain", "spotted"): called("c0", "plain", "spotted")}
+    assert attribute_sheet([explanation(3)], alike).width == attribute_sheet([explanation(2)]).width
 
 
 # What is refused, before anything is written.

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from stylex import ModelError, StylEx
+from stylex.storage.alike import called
 from stylex.storage.card import model_card
 from train.describe_attributes import main
+from train.engine.revision import revision_of
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -42,6 +44,20 @@ def test_a_model_gets_descriptions_and_keeps_its_names_and_weights(model_folder,
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(found)
     assert f"{found[1].coordinate}: {found[1].title} (" in said[1]
+
+
+def test_the_words_of_what_is_not_told_apart_on_the_card_change_with_them(model_folder, pictures):
+    model = StylEx.from_pretrained(model_folder)
+    two = [a for a in model.attributes if a.target == model.attributes[0].target][:2]
+    keys = [called(a.coordinate, a.source, a.target) for a in two]
+    numbers = {"n": 10, "shift": 1.0, "revision": revision_of(model), "two_afc_alike": [[*keys, 0.5]]}
+    (model_folder / "metrics.json").write_text(json.dumps(numbers), encoding="utf-8")
+    card = model_folder / "README.md"
+    card.write_text(model_card(model.facts(), "me/model", metrics=numbers), encoding="utf-8")
+    main(["--model", str(model_folder), "--data", str(pictures), "--images", "8"])
+    facts = StylEx.from_pretrained(model_folder).facts()
+    assert card.read_text(encoding="utf-8") == model_card(facts, "me/model", metrics=numbers)
+    assert "### Not told apart" in card.read_text(encoding="utf-8")
 
 
 def test_an_edited_card_is_left_alone(model_folder, pictures):

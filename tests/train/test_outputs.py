@@ -9,11 +9,12 @@ from PIL import Image
 
 from stylex import ModelError, StylEx
 from stylex.classifiers.classifier import save_classifier
+from stylex.storage.alike import called
 from stylex.storage.outputs import OutputError
 from train import adapt, bundle, evaluate, explain_mistakes, find_attributes, repair, study, train, train_classifier
 from train.engine import checkpoint
 from train.engine.place import claim_run
-from train.engine.publish import SOURCE, flickers
+from train.engine.publish import SOURCE, flickers, told_apart
 
 NOT_OURS = "was not written by stylex, or was edited since, and would be lost; move it away, or choose another"
 
@@ -170,6 +171,16 @@ def test_a_flicker_and_its_caption_on_the_card_say_what_was_changed(moving, tmp_
         assert caption.startswith((f"{a.name}; ", "proposed: ", "on this picture: ", "no simple description ("))
         assert caption.count("→") == 1
         assert "\n" not in caption
+
+
+def test_what_cannot_be_told_apart_from_another_of_the_same_picture_does_not_move_on_the_card(moving, tmp_path):
+    (e,) = moving
+    first, second, third = (called(a.coordinate, e.predicted, e.target) for a in e.attributes)
+    assert told_apart(e, {first: third}) == e.attributes[1:]
+    assert told_apart(e, {second: "gone", third: "gone"}) == e.attributes  # what is kept for them is not here
+    best, *others = (called(a.coordinate, "rest", e.target) for a in e.attributes)
+    assert told_apart(e, dict.fromkeys(others, best)) == e.attributes[:1]
+    assert len(flickers(moving, tmp_path, {second: first})) == 2
 
 
 def test_a_bundle_of_an_earlier_version_is_known_by_its_source(moving, tmp_path):

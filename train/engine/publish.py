@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +16,12 @@ from typing import Any
 import torch
 
 from stylex import Explanation, ModelError, StylEx
+from stylex.attfind.effects import REST
 from stylex.classifiers.adopt import NOT_SHARED, is_reference
 from stylex.folder import OWN_FILES
 from stylex.pictures.images import to_pil
 from stylex.pictures.render import flicker
+from stylex.storage.alike import called, goes_for, groups
 from stylex.storage.card import addressed, model_card
 from stylex.storage.files import is_sealed, read_json, read_text, write_json, write_text
 from stylex.storage.hub import push
@@ -74,20 +77,22 @@ def publish_copy(copy: Path, repo_id: str, *, about: str = "", **options: Any) -
     return push(copy, repo_id, remove=OWN_FILES, **options)
 
 
+def measured(model: StylEx, folder: Path) -> dict[str, Any] | None:
+    """metrics.json of a model folder, if it is there and about this model."""
+    path = folder / "metrics.json"
+    metrics = read_json(path) if path.is_file() else None
+    return metrics if metrics is not None and metrics.get("revision") == revision_of(model) else None
+
+
 def folder_card(model: StylEx, folder: Path, repo_id: str, about: str) -> str:
     """The card of a model folder, from what lies in it; numbers measured on other weights are left out."""
-
-    def read(name: str) -> dict[str, Any] | None:
-        return read_json(folder / name) if (folder / name).is_file() else None
-
-    metrics = read("metrics.json")
-    if metrics is not None and metrics.get("revision") != revision_of(model):
-        metrics = None
-    pictures = []
+    metrics = measured(model, folder)
+    training = read_json(folder / TRAINING) if (folder / TRAINING).is_file() else None
+    pictures, facts = [], model.facts()
     if model.attributes and model.stats is not None and model.mapping is not None:
         shown = [explain_drawn(model, target) for target in range(len(model.class_names))[:FLICKER_ROWS]]
-        pictures = flickers(shown, folder / "attributes")
-    return model_card(model.facts(), repo_id, metrics=metrics, training=read(TRAINING), about=about, pictures=pictures)
+        pictures = flickers(shown, folder / "attributes", goes_for(groups(metrics, facts.attributes)))
+    return model_card(facts, repo_id, metrics=metrics, training=training, about=about, pictures=pictures)
 
 
 def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
@@ -98,10 +103,23 @@ def explain_drawn(model: StylEx, target: int, tries: int = 16) -> Explanation:
     return model.explain(to_pil(x[model.classify(x)[:, target].argmax()]))
 
 
-def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, str]]:
+def told_apart(e: Explanation, dropped: Mapping[str, str]) -> list[Any]:
+    """The attributes of a picture without those that cannot be told apart from another one of them; see `alike`."""
+
+    def keys(a: Any) -> list[str]:
+        return [called(a.coordinate, source, e.target) for source in (e.predicted, REST)]
+
+    here = {key for a in e.attributes for key in keys(a)}
+    return [a for a in e.attributes if not any(dropped.get(key) in here for key in keys(a))]
+
+
+def flickers(
+    explanations: list[Explanation], folder: Path, dropped: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
     """The first attributes of each explanation as pictures that move; returns their names, and captions of one line.
 
-    Earlier ones are written over or go; a number that somebody else's picture has is passed over.
+    Those of `dropped` are passed over, see `told_apart`. Earlier files are written over or go; a number that somebody
+    else's picture has is passed over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.gif"):
@@ -110,7 +128,7 @@ def flickers(explanations: list[Explanation], folder: Path) -> list[tuple[str, s
     made: list[tuple[str, str]] = []
     free = (path for n in count(1) if not (path := folder / f"{n}.gif").exists())
     for e in explanations:
-        for a in e.attributes[:FLICKERS]:
+        for a in told_apart(e, dropped or {})[:FLICKERS]:
             path = flicker(a.before, a.image, next(free), caption=e.caption(a))
             made.append((f"{folder.name}/{path.name}", e.caption(a).replace("\n", "; ")))
     return made

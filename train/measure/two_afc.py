@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stylex.attfind.effects import REST, Attribute
 from stylex.networks.eye import EfficientNetLite1
+from stylex.storage import alike
 from stylex.stylespace import move
 from train.measure.redrawn import Redrawn
 
@@ -118,5 +119,5 @@ def two_afc(of: Redrawn, eye: EfficientNetLite1) -> tuple[list[Attribute], Quest
 
 
 def called(a: Attribute) -> str:
-    """An attribute as a key of metrics.json: where it is and between which classes."""
-    return f"{a.coordinate}, {a.source} → {a.target}"
+    """An attribute as a key of metrics.json, see `alike.called`."""
+    return alike.called(a.coordinate, a.source, a.target)
