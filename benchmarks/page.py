@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,6 +38,11 @@ def read(page: Path, name: str, script: str, title: str = "Measured") -> tuple[s
         raise OutputError(f"{page} has {start} and no {end} behind it; put it back, or name other --docs")
     between, after = behind.split(end, 1)
     return before, between.strip("\n"), after
+
+
+def line(cells: Sequence[Any]) -> str:
+    """One row of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def write(page: Path, name: str, script: str, table: str, title: str = "Measured") -> None:

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from benchmarks import page
 from benchmarks.output import ready
+from benchmarks.page import line
 from benchmarks.training import reader
 from stylex.attfind import shards
 from stylex.attfind.effects import effects_of
@@ -172,10 +173,6 @@ def compute(folder: Path, resolution: int, pictures: int, part: tuple[int, int])
 
 
 # The tables.
-
-
-def line(cells: Sequence[Any]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def lines_of_sizes(found: dict[str, Any], on: str) -> list[str]:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from benchmarks import page
 from benchmarks.output import ready
+from benchmarks.page import line
 from stylex import ModelError, StylEx, metrics, move
 from stylex.attfind.effects import Attribute
 from stylex.methods import maps
@@ -183,10 +184,6 @@ def sketch(weight: Tensor, x: Tensor) -> Image.Image:
 
 
 # Tables.
-
-
-def line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def with_interval(told: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import page
+from benchmarks.page import line
 from scripts.order_samples import best_edit
 from stylex import ModelError, StylEx
 from stylex.pictures.images import to_pil
@@ -25,6 +26,7 @@ from stylex.pictures.render import flicker, probability
 from stylex.storage.files import read_json
 from stylex.storage.outputs import OutputError
 from stylex.terminal import print_anything
+from train.measure.answers import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = "scripts/first_screen"
@@ -35,7 +37,7 @@ DURATION_MS = 800
 SHOWN = ("leaves-128", "hands", "cats_dogs")
 # What Lang et al. say of theirs: two studies with people; attributes on their page; the model that they released.
 PAPER = {
-    "told apart": "people: 0.96 (perceived gender), 0.983 (perceived age)",
+    "told apart": "people: " + ", ".join(f"{share} ({of})" for of, share in PUBLISHED.items()),
     "attributes": "8 (perceived gender), 8 (perceived age), 4 (cats and dogs), 4 (leaves), 4 (retina)",
     "side": "256 px (perceived age)",
     "classifier": "MobileNet-V1 (perceived age)",
@@ -73,10 +75,6 @@ def facts_of(folder: Path) -> dict[str, Any]:
         "metrics": metrics,
         **{key: read_json(folder / "training.json")[key] for key in ("pictures", "minutes", "hardware")},
     }
-
-
-def line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def cost_table(facts: dict[str, dict[str, Any]]) -> str:
