@@ -133,7 +133,7 @@ def _moves(
 
     if method == "attfind":
         listed = [a for a in model.attributes if a.target == name][:count]
-        return [(f"{a.coordinate}, {a.source} → {name}", a.source, single(a.index, a.direction)) for a in listed]
+        return [(f"{a.heading_and_place}, {a.source} → {name}", a.source, single(a.index, a.direction)) for a in listed]
     if method in ("eigenfind", "ganalyze"):
         edits = direction_edits(model, method, target, s[:32], count)[:count]
         return [(f"{e.name} → {name}", REST, inside(e)) for e in edits]

@@ -108,6 +108,11 @@ class Titled:
         return marked(self.name, self.proposal, self.coordinate)
 
     @property
+    def heading_and_place(self) -> str:
+        """The same with its place in brackets, for a list in which two may be called alike."""
+        return self.heading if self.heading.endswith(f"({self.coordinate})") else f"{self.heading} ({self.coordinate})"
+
+    @property
     def doubt(self) -> str:
         """How far the words are to be trusted; empty for a person's."""
         return told(self.name, self.proposal)

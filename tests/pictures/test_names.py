@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from stylex.pictures.names import NONE, Proposal, marked, told, words
+from stylex.pictures.names import NONE, Proposal, Titled, marked, told, words
+from stylex.stylespace import Direction
 
 SURE = Proposal("darker, at the rim", 0.9, 40)
 
@@ -25,6 +26,15 @@ def test_on_a_picture_a_proposal_is_marked_as_one_and_no_place_stands_alone():
     assert marked(None, Proposal("darker", 1.0, 1), "4x4/conv · 1 ↑") == "on this picture: darker"
     for nothing in (None, Proposal(None, 0.3, 40)):
         assert marked(None, nothing, "4x4/conv · 1 ↑") == "no simple description (4x4/conv · 1 ↑)"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("holes", "holes (4x4/conv · 1 ↑)"), (None, "no simple description (4x4/conv · 1 ↑)")]
+)
+def test_in_a_list_the_place_stands_in_brackets_once(name, says):
+    place = Titled()
+    place.layer, place.channel, place.direction, place.name, place.proposal = "4x4/conv", 1, Direction.UP, name, None
+    assert place.heading_and_place == says
 
 
 def test_a_proposal_says_how_sure_it_is():

@@ -90,11 +90,17 @@ def test_one_attribute_alone_cannot_be_asked_about():
 
 
 def test_the_script_makes_a_page_and_a_key_that_belong_together(model_folder, pictures, tmp_path, capsys):
+    listed = json.loads((model_folder / "attributes.json").read_text(encoding="utf-8"))
+    for row in listed["attributes"]:
+        row["name"] = "dots"
+    (model_folder / "attributes.json").write_text(json.dumps(listed), encoding="utf-8")
     main(["--model", str(model_folder), "--data", str(pictures), "--split", "all", "--output", str(tmp_path / "study")])
     key = json.loads((tmp_path / "study" / "key.json").read_text(encoding="utf-8"))["items"]
     text = (tmp_path / "study" / "study.html").read_text(encoding="utf-8")
     items = json.loads(re.search(r'<script type="application/json" id="items">(.*?)</script>', text, re.DOTALL)[1])
     assert {item["id"] for item in items} == key.keys()
+    called = {row["attribute"] for row in key.values() if row["method"] == "attfind"}
+    assert all(re.fullmatch(r"dots \(\S+ · \d+ [↑↓]\), \w+ → \w+", name) for name in called), called
     assert "stays with you" in capsys.readouterr().out
 
 
