@@ -481,7 +481,9 @@ def test_init_starts_from_the_weights_of_a_model(make_trainer, x):
     for _ in range(2):
         first.step(x)
     model = first.model()
-    second = make_trainer(init=model, w_dim=123)  # the model's shapes win
+    with pytest.raises(ConfigError, match="w_dim is 123; a model with 8 keeps these"):
+        make_trainer(init=model, w_dim=123)
+    second = make_trainer(init=model)
     assert second.config == model.config
     for name in AVERAGED:
         assert_same(dict(second.bare(name).state_dict()), dict(getattr(model, name).state_dict()))
