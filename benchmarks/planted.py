@@ -27,6 +27,7 @@ from torch import Tensor
 
 from benchmarks import page
 from benchmarks.output import ready
+from benchmarks.page import line
 from benchmarks.planting import measuring, numbers
 from benchmarks.planting.methods import methods_of
 from benchmarks.planting.pictures import Planted, part_of, plant
@@ -237,10 +238,6 @@ def causes_of(row: dict[str, Any]) -> list[str]:
 
 def shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}".removesuffix(".00")
-
-
-def line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 NUMBERS = {

@@ -168,10 +168,11 @@ def anywhere(*shape: int, rule: torch.Generator) -> Tensor:
 
 
 def as_any_class(
-    model: StylEx, latent: Tensor, kept: Sequence[int], stats: StyleStats, rule: torch.Generator
+    model: StylEx, latent: Tensor, own: Tensor, kept: Sequence[int], stats: StyleStats, rule: torch.Generator
 ) -> Tensor:
     """Styles [N, S] of latents [N, D+T+K], anywhere between two classes drawn by chance and beyond, as far as the range
-    of each coordinate goes: nobody can tell what class they were of. The `kept` coordinates stay as they are."""
+    of each coordinate goes: nobody can tell what class they were of. The `kept` coordinates stay those of their `own`
+    styles [N, S]."""
     count = len(model.class_names)
     one = torch.randint(count, (len(latent),), generator=rule)
     other = (one + torch.randint(1, count, (len(latent),), generator=rule)) % count
@@ -179,7 +180,7 @@ def as_any_class(
     probs = torch.eye(count)[one].lerp(torch.eye(count)[other], how_far).to(latent)
     s = model.styles(torch.cat([latent[:, :-count], probs], dim=1))
     s = torch.minimum(torch.maximum(s, stats.s_min.to(s)), stats.s_max.to(s))
-    s[:, list(kept)] = model.styles(latent)[:, list(kept)]
+    s[:, list(kept)] = own[:, list(kept)]
     return s
 
 
@@ -206,7 +207,7 @@ def changed_copies(
         s = model.styles(latent[rows])
         before = model.synthesize(s)
         for c in range(o.copies):
-            goal = as_any_class(model, latent[rows], reasons, stats, rule) if o.with_class else s.clone()
+            goal = as_any_class(model, latent[rows], s, reasons, stats, rule) if o.with_class else s.clone()
             goal[:, index] = low + anywhere(len(s), len(index), rule=rule).to(s) * (high - low)
             after = to_float(x[rows]).to(s) + model.synthesize(s + o.strength * (goal - s)) - before
             copies[c, rows] = ((after.clamp(-1, 1) + 1) * 127.5).round().byte().cpu()

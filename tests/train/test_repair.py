@@ -79,14 +79,14 @@ def test_with_the_class_goes_all_that_follows_it_but_what_is_kept_and_nobody_can
     own, other = tiny_model.styles(latent), tiny_model.styles(turned)
     kept, stats = [int((own - other).abs().sum(dim=0).argmax())], StyleStats.of(torch.cat([own, other]))
 
-    def drawn(latent: Tensor) -> Tensor:
-        return repair.as_any_class(tiny_model, latent, kept, stats, torch.Generator().manual_seed(0))
+    def drawn(latent: Tensor, own: Tensor) -> Tensor:
+        return repair.as_any_class(tiny_model, latent, own, kept, stats, torch.Generator().manual_seed(0))
 
-    found = drawn(latent)
+    found = drawn(latent, own)
     torch.testing.assert_close(found[:, kept], own[:, kept])
-    torch.testing.assert_close(drawn(turned)[:, kept], other[:, kept])
+    torch.testing.assert_close(drawn(turned, other)[:, kept], other[:, kept])
     others = [i for i in range(found.shape[1]) if i not in kept]
-    torch.testing.assert_close(drawn(turned)[:, others], found[:, others])
+    torch.testing.assert_close(drawn(turned, other)[:, others], found[:, others])
     assert not torch.allclose(found[:, others], own[:, others], atol=1e-2)
     assert ((found >= stats.s_min) & (found <= stats.s_max))[:, others].all()
 
