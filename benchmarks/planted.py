@@ -119,9 +119,9 @@ def measure(scenario: Scenario, folder: Path, read: Any) -> dict[str, Any]:
     x_rec = measuring.all_of(model.synthesize, s)
     said = measuring.all_of(model.logits, x_rec).argmax(dim=1)
     truth = truths(model.logits, val.factors[:TRUE_ON], val.seeds[:TRUE_ON], val.side)
-    drawn = numbers.r_squared(val.factors, read(x_rec))
+    seen = read(x_rec)
     said_of = [model.class_names[k] for k in measuring.all_of(model.logits, val.x()).argmax(dim=1).tolist()]
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[measuring.Towards]] = {}
     places: dict[str, list[float]] = {"mask": [], "Grad-CAM": []}
     for target, true in truth.items():
         chosen = (said != target).nonzero().flatten()[:ASKED]
@@ -136,7 +136,7 @@ def measure(scenario: Scenario, folder: Path, read: Any) -> dict[str, Any]:
                 print(f"{name}: {error}", file=sys.stderr)
                 after = []
             edits = [measuring.edited(ask, mine, one, target) for one in after]
-            rows.setdefault(name, []).append(measuring.towards(edits, true, mask))
+            rows.setdefault(name, []).append(measuring.Towards(edits, true, mask))
         if mask is not None:
             places["mask"].append(float(mask.float().mean()))
             places["Grad-CAM"].append(grad_cam(model, val, chosen, mask))
@@ -153,11 +153,18 @@ def measure(scenario: Scenario, folder: Path, read: Any) -> dict[str, Any]:
             }
             for t, true in truth.items()
         },
-        "drawn": rounded(drawn),
+        "drawn": rounded(numbers.r_squared(val.factors, seen)),
+        "drawn_intervals": dict(zip(NAMES, measuring.drawn_intervals(val.factors, seen), strict=True)),
         "place_by_chance": measuring.mean(places["mask"]),
         "place_grad_cam": measuring.mean(places["Grad-CAM"]),
-        "methods": {name: {**measuring.summed_up(each), "towards": each} for name, each in rows.items()},
+        "methods": {name: numbers_of(each) for name, each in rows.items()},
     }
+
+
+def numbers_of(by_target: list[measuring.Towards]) -> dict[str, Any]:
+    """A method's numbers, over all classes and towards each."""
+    each = [measuring.towards(one) for one in by_target]
+    return {**measuring.summed_up(each), "intervals": measuring.intervals(by_target), "towards": each}
 
 
 def trained_on(run: Path) -> int:
@@ -208,14 +215,14 @@ def sheet(scenario: Scenario, folder: Path) -> None:
 
 
 def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the seeds of a scenario; causes are those of any seed."""
-    methods = {
-        name: {
-            key: measuring.mean([r["methods"][name].get(key) for r in runs])
-            for key in ("recall_at_5", "false_causes", "purity", "rank_correlation", "place", "claims")
+    """Means over the seeds of a scenario, and how far apart they are; causes are those of any seed."""
+    methods = {}
+    for name in runs[0]["methods"]:
+        found = [r["methods"][name] for r in runs]
+        methods[name] = {key: measuring.mean([f[key] for f in found]) for key in (*NUMBERS, "claims")}
+        methods[name]["intervals"] = {
+            key: spread([f[key] for f in found], [f["intervals"][key] for f in found]) for key in NUMBERS
         }
-        for name in runs[0]["methods"]
-    }
     classes = {
         t: sorted({cause for r in runs for cause in r["classes"].get(t, {}).get("causes", [])}, key=NAMES.index)
         for t in runs[0]["classes"]
@@ -226,18 +233,33 @@ def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "accuracy": measuring.mean([r["accuracy"] for r in runs]),
         "causes": classes,
         "drawn": {name: measuring.mean([r["drawn"][name] for r in runs]) for name in NAMES},
+        "drawn_intervals": {
+            name: spread([r["drawn"][name] for r in runs], [r["drawn_intervals"][name] for r in runs]) for name in NAMES
+        },
         "place_by_chance": measuring.mean([r["place_by_chance"] for r in runs]),
         "place_grad_cam": measuring.mean([r["place_grad_cam"] for r in runs]),
         "methods": methods,
     }
 
 
+def spread(values: list[float | None], intervals: list[list[float] | None]) -> list[float] | None:
+    """The interval of a single run, over its pictures; of several runs, the lowest and the highest."""
+    if len(values) == 1:
+        return intervals[0]
+    known = [value for value in values if value is not None]
+    return [min(known), max(known)] if known else None
+
+
 def causes_of(row: dict[str, Any]) -> list[str]:
     return sorted({cause for found in row["causes"].values() for cause in found}, key=NAMES.index)
 
 
-def shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".removesuffix(".00")
+def shown(value: float | None, interval: list[float] | None = None) -> str:
+    """A number, and in brackets its interval where that says more."""
+    if value is None:
+        return "–"
+    number, *ends = (f"{v:.2f}".removesuffix(".00") for v in (value, *(interval or ())))
+    return number if set(ends) <= {number} else f"{number} ({' to '.join(ends)})"
 
 
 NUMBERS = {
@@ -247,6 +269,11 @@ NUMBERS = {
     "rank_correlation": "rank correlation",
     "place": "place",
 }
+
+
+def cells_of(found: dict[str, Any]) -> list[str]:
+    """A method's numbers."""
+    return [shown(found[key], found["intervals"][key]) for key in NUMBERS]
 
 
 def scenario_table(done: dict[str, dict[str, Any]]) -> str:
@@ -263,9 +290,9 @@ def scenario_table(done: dict[str, dict[str, Any]]) -> str:
     lines = [line(head), "| --- | ---: | ---: | --- | ---: |" + " ---: |" * (len(NUMBERS) + 1)]
     for name, row in done.items():
         found, causes = row["methods"]["AttFind"], causes_of(row)
-        drawn = ", ".join(shown(row["drawn"][cause]) for cause in causes) or "–"
+        drawn = ", ".join(shown(row["drawn"][cause], row["drawn_intervals"][cause]) for cause in causes) or "–"
         cells = [name, str(row["seeds"]), f"{row['trained_on']:,.0f}", ", ".join(causes) or "none", drawn]
-        lines.append(line([*cells, *(shown(found[key]) for key in NUMBERS), shown(row["place_by_chance"])]))
+        lines.append(line([*cells, *cells_of(found), shown(row["place_by_chance"])]))
     return "\n".join(lines)
 
 
@@ -274,7 +301,7 @@ def method_table(row: dict[str, Any]) -> str:
     head = ["method", "claims", *NUMBERS.values()]
     lines = [line(head), "| --- |" + " ---: |" * (len(NUMBERS) + 1)]
     for name, found in row["methods"].items():
-        lines.append(line([name, shown(found["claims"]), *(shown(found[key]) for key in NUMBERS)]))
+        lines.append(line([name, shown(found["claims"]), *cells_of(found)]))
     lines.append(line(["Grad-CAM", *["–"] * len(NUMBERS), shown(row["place_grad_cam"])]))
     return "\n".join(lines)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ from benchmarks.planting import numbers
 from benchmarks.planting.scenes import FACTORS, NAMES, redrawn
 from benchmarks.planting.truth import LogitsOf, Truth, drawn_logits, masks
 from stylex.attfind.effects import lead
+from stylex.metrics import CONFIDENCE
 
 SPREAD = torch.tensor([factor.spread for factor in FACTORS])
 # Where more of a picture than this shows the causes, there is no place to hit.
 EVERYWHERE = 0.5
 # What is drawn one pixel beside the mask, as far as a blurred edge reaches, still hits it.
 REACH = 1
+DRAWS = 500  # of the pictures, for an interval
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,18 @@ class Edited:
         change: [N, J] of each factor as the reader sees it, in standard deviations.
         gain: [N] of the target's lead, in logits.
         exact: [N] of the same lead, on the exact picture, when its main factor is re-drawn with that change.
-        rise: of the target's probability, on average.
+        rise: [N] of the target's probability.
         moved: [N, H, W] how far the channel that changes most does.
     """
 
     change: Tensor
     gain: Tensor
     exact: Tensor
-    rise: float
+    rise: Tensor
     moved: Tensor
+
+    def of(self, rows: Tensor) -> Edited:
+        return Edited(*(values[rows] for values in (self.change, self.gain, self.exact, self.rise, self.moved)))
 
     @property
     def main(self) -> int:
@@ -71,7 +76,7 @@ class Edited:
 
     @property
     def claimed(self) -> bool:
-        return self.rise >= numbers.CLAIM
+        return float(self.rise.mean()) >= numbers.CLAIM
 
 
 def edited(ask: Asked, held: Held, after: Tensor, target: int) -> Edited:
@@ -83,9 +88,9 @@ def edited(ask: Asked, held: Held, after: Tensor, target: int) -> Edited:
     there = redrawn(held.factors, main, held.factors[:, main] + change[:, main] * SPREAD[main])
     first = drawn_logits(ask.logits, held.factors, held.seeds, held.side)
     exact = lead(drawn_logits(ask.logits, there, held.seeds, held.side), target) - lead(first, target)
-    rise = (now.softmax(dim=1) - before.softmax(dim=1))[:, target].mean()
+    rise = (now.softmax(dim=1) - before.softmax(dim=1))[:, target]
     moved = (after_x - before_x).abs().amax(dim=1)
-    return Edited(change, lead(now, target) - lead(before, target), exact, float(rise), moved)
+    return Edited(change, lead(now, target) - lead(before, target), exact, rise, moved)
 
 
 def all_of(function: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
@@ -93,18 +98,37 @@ def all_of(function: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
         return torch.cat([function(part) for part in given.split(32)])
 
 
-def towards(edits: Sequence[Edited], truth: Truth, mask: Tensor | None) -> dict[str, Any]:
-    """The numbers of a method's edits towards one class.
+class Towards(NamedTuple):
+    """A method's edits of N pictures towards one class.
 
-    Args:
+    Attributes:
+        truth: about that class.
         mask: [N, H, W] where the causes are drawn; None if they are everywhere, or if there are none.
     """
+
+    edits: Sequence[Edited]
+    truth: Truth
+    mask: Tensor | None
+
+    def drawn_anew(self, generator: torch.Generator) -> Towards:
+        """The same on as many of the pictures, drawn with replacement."""
+        if not self.edits:
+            return self
+        count = len(self.edits[0].gain)
+        rows = torch.randint(count, (count,), generator=generator)
+        mask = self.mask if self.mask is None else self.mask[rows]
+        return Towards([edit.of(rows) for edit in self.edits[: numbers.TOP]], self.truth, mask)
+
+
+def towards(asked: Towards) -> dict[str, Any]:
+    """The numbers of a method's edits towards one class."""
+    edits, truth, mask = asked
     claims = [edit for edit in edits[: numbers.TOP] if edit.claimed]
     found, true = [edit.main for edit in claims], truth.causes
     return {
         "listed": len(edits),
         "found": [NAMES[j] for j in found],
-        "rise": [round(edit.rise, 4) for edit in edits],
+        "rise": [mean(edit.rise.tolist()) for edit in edits],
         "most_changed": [NAMES[edit.main] for edit in edits],
         "purities": [round(numbers.purity(edit.change), 4) for edit in claims],
         "recall_at_5": mean([numbers.recall(found, true)]),
@@ -127,6 +151,30 @@ def summed_up(by_target: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "purity": mean(purities),
         **{key: mean([row[key] for row in by_target]) for key in ("recall_at_5", "rank_correlation", "place")},
     }
+
+
+def intervals(by_target: Sequence[Towards]) -> dict[str, list[float] | None]:
+    """Of each of these numbers, by draws of the pictures: which claims there are, and of what, may change with them."""
+    generator = torch.Generator().manual_seed(0)
+    draws = [summed_up([towards(one.drawn_anew(generator)) for one in by_target]) for _ in range(DRAWS)]
+    return {key: ends([draw[key] for draw in draws]) for key in draws[0]}
+
+
+def drawn_intervals(true: Tensor, read: Tensor) -> list[list[float] | None]:
+    """Of the R² of each factor, from what was drawn and what was read of the drawings [N, J] twice, in the same way."""
+    draws = torch.randint(len(true), (DRAWS, len(true)), generator=torch.Generator().manual_seed(0))
+    found = torch.stack([numbers.r_squared(true[rows], read[rows]) for rows in draws])
+    return [ends(column.tolist()) for column in found.T]
+
+
+def ends(found: Sequence[float | None]) -> list[float] | None:
+    """Percentile interval of what was found in each draw (Efron 1979, "Bootstrap Methods"); None where most draws have
+    no such number."""
+    known = sorted(value for value in found if value is not None and value == value)
+    if len(known) <= len(found) / 2:
+        return None
+    cut = (1 - CONFIDENCE) / 2 * len(known)
+    return [round(known[int(cut)], 4), round(known[-1 - int(cut)], 4)]
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.planting import code, measuring
-from benchmarks.planting.measuring import Asked, Held, cause_masks, edited, summed_up, towards
+from benchmarks.planting import code, measuring, numbers
+from benchmarks.planting.measuring import Asked, Held, Towards, cause_masks, edited, intervals, summed_up, towards
 from benchmarks.planting.scenarios import position, shortcut
 from benchmarks.planting.scenes import FACTORS, NAMES, draw
 from benchmarks.planting.truth import masks, truths
@@ -78,8 +78,9 @@ def numbers_of(planted, moves_towards) -> dict:
     for target in (0, 1):
         mine = held.of((said != target).nonzero().flatten())
         edits = [edited(ask, mine, move_together(mine.s, [m], stats), target) for m in moves_towards[target][:5]]
-        rows.append(towards(edits, truth[target], cause_masks(mine, truth[target])))
-    return {**summed_up(rows), "towards": rows}
+        rows.append(Towards(edits, truth[target], cause_masks(mine, truth[target])))
+    each = [towards(one) for one in rows]
+    return {**summed_up(each), "intervals": intervals(rows), "towards": each}
 
 
 def test_the_truth_about_a_classifier_is_what_it_goes_by_and_not_what_goes_along(planted):
@@ -105,6 +106,10 @@ def test_attfind_finds_the_planted_cause_and_nothing_else(planted):
     assert first["found"][0] == "hue"
     assert first["purities"][0] == pytest.approx(1.0, abs=1e-4)
     assert first["place"] > 0.99
+    # Nor does it hang on these very pictures.
+    assert found["intervals"]["recall_at_5"] == [1.0, 1.0]
+    low, high = found["intervals"]["rank_correlation"]
+    assert 0.7 < low < found["rank_correlation"] < high
 
 
 def test_moves_made_together_begin_with_the_planted_cause_and_need_no_other(planted):
@@ -149,11 +154,23 @@ def test_an_edit_that_persuades_by_what_is_no_cause_is_a_false_cause(planted):
     brighter = move_together(mine.s, [(17 - light, Direction.UP)], stats)
     edit = edited(Asked(ask.synthesize, fooled, ask.read), mine, brighter, BLUE)
     assert edit.claimed
-    row = towards([edit], truth[BLUE], None)
+    row = towards(Towards([edit], truth[BLUE], None))
     assert row["found"] == ["light"]
     assert row["false_causes"] == 1
     assert row["recall_at_5"] == 0.0
     assert row["place"] is None
+
+
+def test_an_interval_is_as_wide_as_the_pictures_are_different():
+    true = torch.rand(60, len(FACTORS), generator=torch.Generator().manual_seed(1))
+    read = true.clone()
+    read[:, HUE] += 0.1 * torch.randn(60, generator=torch.Generator().manual_seed(2))
+    found = dict(zip(NAMES, measuring.drawn_intervals(true, read), strict=True))
+    assert found["size"] == [1.0, 1.0]
+    low, high = found["hue"]
+    assert 0.75 < low < float(numbers.r_squared(true, read)[HUE]) < high < 0.95
+    assert measuring.ends([None] * 60 + [0.5] * 40) is None
+    assert measuring.ends([0.01 * n for n in range(100)]) == [0.02, 0.97]
 
 
 def test_a_mask_is_where_a_factor_is_drawn(planted):

@@ -106,6 +106,7 @@ def test_the_options_of_a_scenario_exist(planted, name):
 def test_several_seeds_are_a_row_of_means_and_every_claim_of_the_sham_an_alarm(planted):
     def run(purity: float | None, claims: int, cause: str) -> dict:
         method = {"recall_at_5": 1.0, "false_causes": 1, "purity": purity, "rank_correlation": None, "claims": claims}
+        method |= {"place": None, "intervals": {**dict.fromkeys(method), "place": None, "purity": [0.25, 0.75]}}
         classes = {"heads": {"causes": [cause] if cause else []}}
         drawn = dict.fromkeys(planted.NAMES, 0.5)
         numbers = {
@@ -113,18 +114,24 @@ def test_several_seeds_are_a_row_of_means_and_every_claim_of_the_sham_an_alarm(p
             "trained_on": 10_000,
             "classes": classes,
             "drawn": drawn,
+            "drawn_intervals": {name: [0.375, 0.5] for name in planted.NAMES},
             "place_by_chance": None,
             "place_grad_cam": 0.25,
         }
-        return {**numbers, "methods": {"AttFind": {**method, "place": None}}}
+        return {**numbers, "methods": {"AttFind": method}}
 
     row = planted.together([run(0.5, 2, "hue"), run(None, 1, "bar"), run(0.8, 0, "")])
     assert row["seeds"] == 3
     assert row["causes"] == {"heads": ["hue", "bar"]}
     assert (row["methods"]["AttFind"]["purity"], row["methods"]["AttFind"]["claims"]) == (0.65, 1.0)
     assert planted.sham_alarms({"sham": row}) == {"AttFind": 1.0}
-    assert "| sham | 3 | 10,000 | hue, bar | 0.50, 0.50 | 1 | 1 | 0.65 | – | – | – |" in planted.scenario_table(
-        {"sham": row}
+    assert (
+        "| sham | 3 | 10,000 | hue, bar | 0.50, 0.50 | 1 | 1 | 0.65 (0.50 to 0.80) | – | – | – |"
+        in planted.scenario_table({"sham": row})
+    )
+    alone = planted.together([run(0.5, 2, "hue")])
+    assert "| 1 | 10,000 | hue | 0.50 (0.38 to 0.50) | 1 | 1 | 0.50 (0.25 to 0.75) |" in planted.scenario_table(
+        {"or": alone}
     )
     assert "| Grad-CAM | – | – | – | – | – | 0.25 |" in planted.method_table(row)
 
