@@ -183,6 +183,18 @@ def test_every_row_of_the_memory_has_a_process_of_its_own():
     ]
 
 
+def test_another_form_of_a_layer_draws_the_same_before_it_is_timed(tmp_path, monkeypatch):
+    layers = load("layers")
+    monkeypatch.setattr(layers, "REPEATS", 1)
+    rows = layers.main(["--channels", "8", "6", "5", "--pictures", "2", "--precision", "no", "--docs", str(tmp_path)])
+    assert [row["layer"] for row in rows] == ["4x4, 8 to 8", "4x4 to 8x8, 8 to 6", "8x8 to 16x16, 6 to 5"]
+    assert all(row["both"][0] > 0 for row in rows)
+    assert "| 8x8 to 16x16, 6 to 5 | blur folded in | " in (tmp_path / "speed.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(layers, "folded", lambda layer, x: 1.01 * layers.as_it_is(layer, x))
+    with pytest.raises(AssertionError):
+        layers.compare((8, 6), 2, torch.float32)
+
+
 def test_how_the_search_grows_is_a_row_for_each_number_of_pictures(tmp_path):
     scaling = load("scaling")
     args = ["--resolution", "32", "--pictures", "2", "4", "--keep", "3", "--every", "256", "--docs", str(tmp_path)]
