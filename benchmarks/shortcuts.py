@@ -6,7 +6,7 @@ Three questions about held-out pictures. Is the classifier still right when one 
 model's stranger? Does a linear layer tell the classes from that one thing alone (it learns from the training part), and
 what the classifier will say of them? Where do Grad-CAM and the model's own attributes look, and how much of a picture
 is that? `--docs` writes the tables between their marks, and the maps, as means over many pictures, beside the page: no
-photograph is in them.
+photograph is in them. The maps are captum's (`pip install captum`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     o = parser.parse_args(args)
     if o.mapped < 1:
         parser.error(f"--mapped is {o.mapped}; use 1 or more")
+    if find_spec("captum") is None:
+        parser.error("the maps need captum, which is not installed: pip install captum")
     ready(parser, o.json)
     try:
         model = StylEx.from_pretrained(o.model)

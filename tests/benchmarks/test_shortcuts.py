@@ -101,6 +101,13 @@ def test_what_cannot_be_measured_is_said(words, says, model_folder, pictures, ca
     assert says in capsys.readouterr().err
 
 
+def test_a_missing_captum_is_said_before_the_work_begins(monkeypatch, capsys):
+    monkeypatch.setattr(shortcuts, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit):
+        shortcuts.main(["--model", "nowhere", "--data", "nowhere"])
+    assert "the maps need captum, which is not installed: pip install captum" in capsys.readouterr().err
+
+
 def test_pictures_without_labels_are_refused(model_folder, pictures, tmp_path, capsys):
     flat = tmp_path / "flat"
     flat.mkdir()
