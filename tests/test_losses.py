@@ -65,6 +65,16 @@ def test_l1_is_the_mean_over_pixels_and_channels():
     assert losses.l1(x, y).tolist() == [0.5, 1.0]
 
 
+def test_the_bands_of_a_pyramid_by_pencil():
+    x = torch.zeros(3, 3, 8, 8)
+    y = x.clone()
+    y[0] = 0.5  # all of it one tone: only what is left at 4x4 differs
+    y[1, :, ::2, ::2], y[1, :, 1::2, 1::2], y[1, :, ::2, 1::2], y[1, :, 1::2, ::2] = 1, 1, -1, -1  # no tone, all detail
+    assert losses.laplacian(x, y).tolist() == [0.5, 1.0, 0.0]
+    noise = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(losses.laplacian(noise, -noise), losses.laplacian(2 * noise, torch.zeros_like(noise)))
+
+
 def test_perceptual_distance_by_pencil():
     a = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 1, 1)]
     b = [torch.tensor([3.0, 4.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2), torch.full((1, 1, 1, 1), 2.0)]
