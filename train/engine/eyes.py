@@ -10,14 +10,12 @@ from stylex.networks.discriminator import ProjectedDiscriminator
 from stylex.networks.eye import EfficientNetLite0, Perceptual, perceptual_features
 
 
-def eyes(
-    kind: Perceptual, classifier: Classifier, config: ModelConfig, side: int = 32
-) -> tuple[nn.Module, EfficientNetLite0 | None]:
+def eyes(kind: Perceptual, classifier: Classifier, config: ModelConfig) -> tuple[nn.Module, EfficientNetLite0 | None]:
     """The network of the perceptual loss, and the one that a projected discriminator looks through, if it is one.
 
     One and the same if the loss asks an EfficientNet: then a picture is read once.
     """
     if config.discriminator != "projected":
-        return (EfficientNetLite0(side) if kind == "efficientnet" else perceptual_features(kind, classifier)), None
+        return perceptual_features(kind, classifier), None
     eye = EfficientNetLite0(ProjectedDiscriminator.SIDE)
     return (eye if kind == "efficientnet" else perceptual_features(kind, classifier)), eye

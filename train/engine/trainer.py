@@ -68,8 +68,7 @@ class Trainer:
         self.classifier = classifier.to(device)
         self.classifier_id = f"{fingerprint([classifier])} {classifier.config}"
         self.judge = judge.to(device) if judge else None
-        features, eye = eyes(o.perceptual, classifier, config, o.perceptual_side)
-        self.own = ClassifierFeatures(classifier).to(device) if o.own_weight else None
+        features, eye = eyes(o.perceptual, classifier, config)
         self.features = features.to(device)
         built = build(config, device, classifier.class_names, init)
         self.ema: dict[str, EMA[Any]] = {name: EMA(built[name], o.ema_kimg) for name in AVERAGED}
@@ -90,7 +89,6 @@ class Trainer:
         self.augment = AdaptiveStrength(o.augment, o.ada_target, o.ada_kimg, device)
         self.mean_path = torch.zeros((), device=device)
         self.balance, self.since_balanced = torch.ones((), device=device), 0
-        self.class_balance, self.since_class = torch.ones((), device=device), 0
         self.step_number = self.nimg = 0
         self.minutes_left = o.max_minutes  # the loop has the clock
         self.early_spread: float | None = None
@@ -231,8 +229,6 @@ class Trainer:
             terms["sparsity"] = Term(o.sparsity_weight, losses.class_sparsity(weight))
         if o.balance and kind.joint and kind.own:
             self.rebalance(terms, fake)
-        if o.balance_class and kind.swap:
-            self.rebalance_class(terms, fake)
         loss = objective.total(terms.values())
         self.descend("g_grad", self.optimizer_g, loss)
         if kind.joint and o.path_weight and self.step_number % o.path_every == 0:
@@ -252,14 +248,6 @@ class Trainer:
             found = adversarial.balance(terms["reconstruction"].loss, terms["adversarial"].loss, fake)
             self.balance.lerp_(found, 1.0 if self.since_balanced == 1 else BALANCE_RATE)
             self.log["balance"] = self.balance
-
-    def rebalance_class(self, terms: dict[str, Term], fake: Tensor) -> None:
-        """The same for the classification loss, which pulls from the first step on."""
-        self.since_class += 1
-        if self.since_class % BALANCE_EVERY == 1:
-            found = adversarial.balance(terms["reconstruction"].loss, terms["class"].loss, fake)
-            self.class_balance.lerp_(found, 1.0 if self.since_class == 1 else BALANCE_RATE)
-            self.log["class_balance"] = self.class_balance
 
     def draw(self, kind: Kind, x: Tensor, probs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """What the mapping draws or the encoder says of x, w ⊕ t [B, D+T], and its picture [B, 3, R, R]."""
@@ -316,11 +304,9 @@ class Trainer:
         like_x = o.l1_weight * pixel + o.perceptual_weight * look
         if o.pyramid_weight:
             like_x = like_x + o.pyramid_weight * losses.laplacian(x, fake).mean()
-        if self.own is not None:
-            like_x = like_x + o.own_weight * objective.perceptual(x, shown, self.own).mean()
         terms = {
             "reconstruction": Term(objective.closeness(o, kind), like_x),
-            "class": Term(objective.kl_weight(o, self.nimg) * self.class_balance, kl),
+            "class": Term(objective.kl_weight(o, self.nimg), kl),
         }
         if kind.swap:
             log["kl_swap"] = kl.detach()

@@ -128,9 +128,6 @@ class Options:
         l1_weight: pixel reconstruction.
         perceptual: efficientnet, lpips or classifier; whose features say what looks alike.
         perceptual_weight: reconstruction in those features.
-        perceptual_side: pictures smaller than that are enlarged to it before efficientnet looks; a projected
-            discriminator looks at 96 px or more.
-        own_weight: reconstruction in the features of the explained classifier, beside perceptual.
         pyramid_weight: reconstruction of the bands of a Laplacian pyramid, so tone and detail count apart. Not in the
             paper.
         w_weight: reconstruction of w from the generated picture.
@@ -143,7 +140,6 @@ class Options:
         adversarial_weight: of the generator's adversarial loss.
         balance: adversarial_weight is relative: 1 lets the discriminator pull at the pictures as strongly as the
             reconstruction does, measured by their gradients.
-        balance_class: the same for the classification loss and kl_weight.
         class_swap: share of the encoder steps that ask for another class than the picture's. Not in the paper.
         swap_after_kimg: none before.
         swap_closeness: weight of staying close to the picture on those steps.
@@ -223,8 +219,6 @@ class Options:
     l1_weight: float = 1.0
     perceptual: Perceptual = "efficientnet"
     perceptual_weight: float = 1.0
-    perceptual_side: int = 32
-    own_weight: float = 0.0
     pyramid_weight: float = 0.0
     w_weight: float = 0.1
     w_every: int = 4
@@ -233,7 +227,6 @@ class Options:
     kl_views: float = 0.0
     adversarial_weight: float = 1.0
     balance: bool = False
-    balance_class: bool = False
     class_swap: float = 0.4
     swap_after_kimg: float = 20.0
     swap_closeness: float = 0.5

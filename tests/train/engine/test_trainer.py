@@ -89,6 +89,17 @@ def test_during_the_warm_up_there_is_only_an_autoencoder(make_trainer, x):
     assert moved(before, trainer)["discriminator"]
 
 
+def test_a_pyramid_counts_beside_the_pixels(make_trainer, x):
+    alone = {"warmup_kimg": 1.0, "class_swap": 0.0}
+    without, beside, twice = (make_trainer(pyramid_weight=weight, **alone) for weight in (0.0, 1.5, 3.0))
+    for trainer in (without, beside, twice):
+        trainer.step(x)  # the first pictures of all three are the same
+    assert beside.log["l1"] == without.log["l1"]
+    once = beside.log["loss"] - without.log["loss"]
+    assert once > 0.1
+    torch.testing.assert_close(twice.log["loss"] - without.log["loss"], 2 * once, rtol=1e-3, atol=1e-5)
+
+
 def test_the_generator_s_loss_never_reaches_the_discriminator_s_weights(make_trainer, x, monkeypatch):
     trainer = make_trainer(path_weight=0.0)
     monkeypatch.setattr(trainer.optimizer_d, "step", lambda: None)

@@ -50,7 +50,6 @@ def test_every_option_can_be_given_on_the_command_line():
         "recompute": "true",
         "deterministic": "true",
         "balance": "true",
-        "balance_class": "true",
     }
     values |= {"discriminator": "stylegan2"}
     values |= {"augment": "ada", "report_to": "none", "classifier_resolution": "64", "classifier_outputs": "sigmoid"}
