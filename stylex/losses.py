@@ -72,8 +72,8 @@ def laplacian(x: Tensor, x_rec: Tensor) -> Tensor:
     bands, for each picture: [N].
 
     Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", as a loss after Bojanowski et al. 2018,
-    "Optimizing the Latent Space of Generative Networks", section 3.1; halved by means here and doubled bilinearly. The
-    rough tone of a place and the detail on it count apart, each as much as it is off.
+    "Optimizing the Latent Space of Generative Networks"; halved by means here and doubled bilinearly. The rough tone of
+    a place and the detail on it count apart, each as much as it is off.
     """
     rest = x - x_rec  # the pyramid of a difference is the difference of pyramids
     total = torch.zeros(len(rest), device=rest.device)
