@@ -290,8 +290,10 @@ def scenario_table(done: dict[str, dict[str, Any]]) -> str:
     lines = [line(head), "| --- | ---: | ---: | --- | ---: |" + " ---: |" * (len(NUMBERS) + 1)]
     for name, row in done.items():
         found, causes = row["methods"]["AttFind"], causes_of(row)
-        drawn = ", ".join(shown(row["drawn"][cause], row["drawn_intervals"][cause]) for cause in causes) or "–"
-        cells = [name, str(row["seeds"]), f"{row['trained_on']:,.0f}", ", ".join(causes) or "none", drawn]
+        drawn = [shown(row["drawn"][cause], row["drawn_intervals"][cause]).replace(" ", "&nbsp;") for cause in causes]
+        # A line for each cause, beside its number.
+        beside = ["<br>".join(causes) or "none", "<br>".join(drawn) or "–"]
+        cells = [name, str(row["seeds"]), f"{row['trained_on']:,.0f}", *beside]
         lines.append(line([*cells, *cells_of(found), shown(row["place_by_chance"])]))
     return "\n".join(lines)
 

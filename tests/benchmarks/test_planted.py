@@ -126,12 +126,13 @@ def test_several_seeds_are_a_row_of_means_and_every_claim_of_the_sham_an_alarm(p
     assert (row["methods"]["AttFind"]["purity"], row["methods"]["AttFind"]["claims"]) == (0.65, 1.0)
     assert planted.sham_alarms({"sham": row}) == {"AttFind": 1.0}
     assert (
-        "| sham | 3 | 10,000 | hue, bar | 0.50, 0.50 | 1 | 1 | 0.65 (0.50 to 0.80) | – | – | – |"
+        "| sham | 3 | 10,000 | hue<br>bar | 0.50<br>0.50 | 1 | 1 | 0.65 (0.50 to 0.80) | – | – | – |"
         in planted.scenario_table({"sham": row})
     )
     alone = planted.together([run(0.5, 2, "hue")])
-    assert "| 1 | 10,000 | hue | 0.50 (0.38 to 0.50) | 1 | 1 | 0.50 (0.25 to 0.75) |" in planted.scenario_table(
-        {"or": alone}
+    assert (
+        "| 1 | 10,000 | hue | 0.50&nbsp;(0.38&nbsp;to&nbsp;0.50) | 1 | 1 | 0.50 (0.25 to 0.75) |"
+        in planted.scenario_table({"or": alone})
     )
     assert "| Grad-CAM | – | – | – | – | – | 0.25 |" in planted.method_table(row)
 
