@@ -85,13 +85,6 @@ def layers(channels: tuple[int, ...]) -> list[tuple[str, ModulatedConv2d, int, s
     return found
 
 
-def alike(layer: ModulatedConv2d, form: Form, x: Tensor) -> None:
-    """Raises:
-    AssertionError: if the form draws something else.
-    """
-    torch.testing.assert_close(form(layer, x), as_it_is(layer, x), rtol=1e-3, atol=1e-4)
-
-
 def timed(layer: ModulatedConv2d, x: Tensor, form: Form, other: Form, *, back: bool) -> tuple[float, float]:
     """Milliseconds of processor time of two forms, the medians of `REPEATS` turns."""
 
@@ -108,12 +101,16 @@ def timed(layer: ModulatedConv2d, x: Tensor, form: Form, other: Form, *, back: b
 
 
 def compare(channels: tuple[int, ...], pictures: int, dtype: torch.dtype) -> list[dict[str, Any]]:
-    """A row for each layer."""
+    """A row for each layer.
+
+    Raises:
+        AssertionError: if a form draws something else.
+    """
     rows = []
     for name, layer, side, called, form in layers(channels):
         layer.to(memory_format=torch.channels_last)
         x = torch.randn(pictures, layer.weight.shape[1], side, side).contiguous(memory_format=torch.channels_last)
-        alike(layer, form, x)
+        torch.testing.assert_close(form(layer, x), as_it_is(layer, x), rtol=1e-3, atol=1e-4)
         x = x.to(dtype).requires_grad_()
         forwards, both = (timed(layer, x, as_it_is, form, back=back) for back in (False, True))
         rows.append({"layer": name, "form": called, "forwards": forwards, "both": both})
