@@ -31,7 +31,7 @@ import torch
 from benchmarks import page
 from benchmarks.output import ready
 from benchmarks.training import Runner, training_options
-from stylex.attfind.effects import WIDEST_ON_CPU, WIDTHS
+from stylex.attfind.effects import WIDTHS, WIDTHS_ON_GPU
 from stylex.classifiers.classifier import ClassifierConfig, build
 from stylex.model import StylEx
 from stylex.networks.config import ModelConfig
@@ -111,7 +111,7 @@ def search(resolution: int, keep: int) -> dict[str, Any]:
     options = SearchOptions(model="", data="", candidates=keep)
     moves_of(model, [s[:SCREENED]], StyleStats.of(s), options)
     # The widest pass that a search tries, of moves in the first layer: whichever width it finds fastest.
-    width, one = WIDEST_ON_CPU if on.type == "cpu" else max(WIDTHS), s[:1]
+    width, one = max(WIDTHS if on.type == "cpu" else WIDTHS_ON_GPU), s[:1]
     first = torch.zeros(width, dtype=torch.long, device=on)
     model.edits_of(width, visible=True)(one)(first, s[0, :1].expand(width))
     return {

@@ -10,7 +10,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .attfind.edits import SingleEdits, evened
+from .attfind.edits import SingleEdits, filled
 from .attfind.effects import Attribute, Edits, EditsOf
 from .attfind.screening import Certificate
 from .classifiers.adopt import NOT_SHARED, Network
@@ -157,11 +157,11 @@ class StylEx:
             def edits(index: Tensor, value: Tensor) -> Tensor:
                 seen = torch.empty(len(index), self.config.num_classes + visible, device=s.device)
                 for part in single.batches(index, batch_size):
-                    passed = evened(part) if s.is_cuda else part
-                    x = pictures(index[passed], value[passed])[: len(part)].clamp(-1, 1)
-                    seen[part, : self.config.num_classes] = self.logits(x)
+                    passed = filled(part, batch_size) if s.is_cuda else part
+                    x = pictures(index[passed], value[passed]).clamp(-1, 1)
+                    seen[part, : self.config.num_classes] = self.logits(x)[: len(part)]
                     if visible:
-                        seen[part, -1] = changed_share(before, x)
+                        seen[part, -1] = changed_share(before, x)[: len(part)]
                 return seen
 
             return edits

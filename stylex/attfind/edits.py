@@ -51,11 +51,10 @@ class SingleEdits:
                 yield from inside.nonzero().flatten().split(width)
 
 
-def evened(part: Tensor) -> Tensor:
-    """Positions [n], the last one repeated until they are a power of two. A GPU prepares for each number of copies that
-    no pass had before, which takes longer than many passes; of these there are few."""
-    more = (1 << (len(part) - 1).bit_length()) - len(part)
-    return torch.cat([part, part[-1:].expand(more)])
+def filled(part: Tensor, width: int) -> Tensor:
+    """Positions [n <= width], the last one repeated until there are `width`. A GPU prepares for each number of copies
+    that no pass had before, which takes longer than many passes: so generator and classifier see one number only."""
+    return torch.cat([part, part[-1:].expand(width - len(part))])
 
 
 class EditsOfOne:

@@ -120,12 +120,12 @@ Edits = Callable[[Tensor, Tensor], Tensor]
 # Styles s [1, S] of a picture -> its edits.
 EditsOf = Callable[[Tensor], Edits]
 
-# Narrower passes than the first are never faster, and wider ones than the last have not been.
-WIDTHS = (8, 16, 32, 64, 128, 256, 512)
-# On a processor wider passes than this are no faster, and to try them takes longer than ten pictures do.
-WIDEST_ON_CPU = 64
-# A GPU wants many copies, and prepares for seconds for each number of them: it tries few.
-WIDTHS_ON_GPU = (32, 128, 512)
+# Of a processor. Narrower passes are never faster; wider ones have not been, and trying them takes longer than ten
+# pictures do.
+WIDTHS = (8, 16, 32, 64)
+# A GPU prepares for seconds for each number of copies, so it is given one: enough to keep it busy, and not so many that
+# layers with few moves are mostly filled up. The others are for little memory.
+WIDTHS_ON_GPU = (64, 16, 4)
 # A width that much slower per copy than the best one ends the trial: less may be chance.
 SLOWER = 1.25
 # So do two in a row that are not at least so much faster.
@@ -252,6 +252,19 @@ def fastest_width(run: Callable[[int], object], widths: Sequence[int] = WIDTHS) 
         if not slower:
             best, fastest = width, each
     return best
+
+
+def first_that_fits(run: Callable[[int], object], widths: Sequence[int] = WIDTHS_ON_GPU) -> int:
+    """The first of these numbers of copies for which there is memory."""
+    for width in widths:
+        try:
+            run(width)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if width == widths[-1] or not _out_of_memory(error):
+                raise
+        else:
+            break
+    return width
 
 
 def _seconds(run: Callable[[int], object], width: int) -> float:

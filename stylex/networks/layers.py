@@ -94,8 +94,9 @@ class EqualConv2d(nn.Module):
 
 def blur(x: Tensor, pad: int, gain: float = 1.0) -> Tensor:
     """Low-pass with the outer product of [1, 3, 3, 1] / 8, as StyleGAN2 does around every change of size."""
-    taps = torch.ones(4, device=x.device)  # made where it is needed: a copy would stop the queue of a GPU
-    taps[1:3] = 3
+    # Made where it is needed: a copy would stop the queue of a GPU, and a number from the host keeps CUDA graphs away.
+    n = torch.arange(4, device=x.device, dtype=torch.float32)
+    taps = 1 + n * (3 - n)
     kernel = (torch.outer(taps, taps) * (gain / 64)).to(x.dtype).expand(x.shape[1], 1, 4, 4)
     return F.conv2d(x, kernel, padding=pad, groups=x.shape[1])
 

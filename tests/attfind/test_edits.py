@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from stylex.attfind.edits import SingleEdits, evened
+from stylex.attfind.edits import SingleEdits, filled
 from stylex.attfind.effects import effect_table
 from stylex.networks.config import ModelConfig
 from stylex.networks.generator import Generator
@@ -79,15 +79,32 @@ def test_batches_name_every_position_once_and_keep_layers_apart(generator):
     assert all(len(names) == 1 for names in layers)
 
 
-def test_an_evened_batch_is_of_few_sizes_and_has_the_same_pictures_in_front(generator, s):
+def test_a_filled_batch_has_the_same_pictures_in_front(generator, s):
     single = SingleEdits(generator.synthesis)
     index, value = torch.arange(generator.space.num_conv), torch.linspace(-2, 2, generator.space.num_conv)
     for part in single.batches(index, 3):
-        passed = evened(part)
-        assert len(passed) == {1: 1, 2: 2, 3: 4}[len(part)]
+        passed = filled(part, 3)
+        assert len(passed) == 3
         found = single(s)(index[passed], value[passed])[: len(part)]
         torch.testing.assert_close(found, single(s)(index[part], value[part]), rtol=1e-5, atol=1e-5)
-    assert {len(evened(torch.arange(n))) for n in range(1, 33)} == {1, 2, 4, 8, 16, 32}
+
+
+def test_on_a_gpu_generator_and_classifier_see_one_number_of_copies(tiny_model, monkeypatch):
+    s = tiny_model.sample(torch.tensor([[0.9, 0.1]]))
+    index = torch.arange(0, tiny_model.space.num_conv, 3)
+    value = torch.linspace(-2, 2, len(index))
+    expected, seen = tiny_model.edits_of(4, visible=True)(s)(index, value), set()
+    logits = type(tiny_model).logits
+
+    def counted(self, x):
+        seen.add(len(x))
+        return logits(self, x)
+
+    monkeypatch.setattr(type(tiny_model), "logits", counted)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda self: True))
+    found = tiny_model.edits_of(4, visible=True)(s)(index, value)
+    assert seen == {4}
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 1000])

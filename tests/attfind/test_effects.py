@@ -15,6 +15,7 @@ from stylex.attfind.effects import (
     effect_table,
     effects_of,
     fastest_width,
+    first_that_fits,
     plain_edits,
     subset,
     subset_by_list,
@@ -157,8 +158,8 @@ def test_the_width_is_the_one_with_the_cheapest_copies(monkeypatch):
     monkeypatch.setattr("stylex.attfind.effects.time.perf_counter", lambda: clock[0])
 
     def run(width):
-        # 1, 1.125, 0.75, 0.8 and 1 for each copy: a little slower may be chance, a third slower is not.
-        clock[0] += {8: 8.0, 16: 18.0, 32: 24.0, 64: 51.2, 128: 128.0}[width]
+        # 1, 1.125, 0.75 and 0.8 for each copy: a little slower may be chance.
+        clock[0] += {8: 8.0, 16: 18.0, 32: 24.0, 64: 51.2}[width]
 
     assert fastest_width(run) == 32
 
@@ -188,6 +189,18 @@ def test_the_width_stops_where_memory_ends(monkeypatch):
     assert fastest_width(run) == 16
     with pytest.raises(RuntimeError, match="shapes"):
         fastest_width(lambda width: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+
+
+def test_a_gpu_takes_the_first_width_that_fits():
+    def run(width):
+        if width > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert first_that_fits(run, (64, 16, 4)) == 16
+    with pytest.raises(torch.OutOfMemoryError):
+        first_that_fits(run, (64, 32))
+    with pytest.raises(RuntimeError, match="shapes"):
+        first_that_fits(lambda width: (_ for _ in ()).throw(RuntimeError("shapes differ")))
 
 
 # One picture.
