@@ -68,7 +68,6 @@ ROWS = [
     Row("no-warmup", "no warm-up: joint training from the first step", {"warmup_kimg": 0}),
     Row("all-warmup", "nothing but warm-up: no discriminator at all", {"warmup_kimg": 1000}),
     Row("temperature-1", "probabilities as the classifier says them", {"temperature": 1}),
-    Row("encoder-mixing", "style mixing on the encoder path", {"encoder_mixing": 0.25}),
     Row("no-swap", "no class swap", {"class_swap": 0}),
     Row("less-swap", "half as much class swap", {"class_swap": 0.2}),
     Row("no-dropout", "class swap without swap dropout", {"swap_dropout": 0}),

@@ -49,7 +49,7 @@ from train.search.searched import ENCODED
 WHAT = ("training", "recomputed", "search")
 SMALL = 4  # pictures a step, beside the preset's
 # The first step asks the encoder a second time; class swaps, which take its place, keep less.
-FIRST, HEAVIEST = 3, ["--class_swap", "0", "--encoder_mixing", "0"]
+FIRST, HEAVIEST = 3, ["--class_swap", "0"]
 SCREENED = 8  # pictures whose gradients a search takes at once
 
 

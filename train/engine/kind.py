@@ -18,7 +18,6 @@ class Kind:
         joint: and the generator hears it; before that there is only an autoencoder.
         random: draws pictures from the mapping; on all other steps the encoder is asked.
         swap: asks for another class than the picture's (`swap`).
-        mixed: mixes the styles of two pictures (`mixing`).
         moved: draws each picture with the places of another one.
     """
 
@@ -26,13 +25,12 @@ class Kind:
     joint: bool
     random: bool
     swap: bool
-    mixed: bool
     moved: bool
 
     @property
     def own(self) -> bool:
         """Whether the drawn picture should be that of the encoder's picture, in all."""
-        return not (self.random or self.swap or self.mixed or self.moved)
+        return not (self.random or self.swap or self.moved)
 
     @classmethod
     def draw(cls, o: Options, step: int, nimg: int, process: int) -> Kind:
@@ -42,12 +40,10 @@ class Kind:
         drawn alike by every process; the pictures' own draws are not.
         """
         torch.manual_seed(o.seed * 1_000_003 + step)
-        asks_swap, asks_mixing = (torch.rand(2) < torch.tensor([o.class_swap, o.encoder_mixing])).tolist()
-        asks_moving = o.places_swap > 0 and bool(torch.rand(()) < o.places_swap)
+        asks_swap, asks_moving = (torch.rand(2) < torch.tensor([o.class_swap, o.places_swap])).tolist()
         torch.manual_seed(int(torch.randint(2**62, ())) + process)
         watched, joint = nimg >= (o.warmup_kimg - o.fade_in_kimg) * 1000, nimg >= o.warmup_kimg * 1000
         # The paths take turns at whole optimiser steps, so neither depends on batch size or accumulation.
         random = joint and o.random_path_every > 0 and step % o.random_path_every == 0
         swap = not random and nimg >= o.swap_after_kimg * 1000 and asks_swap
-        mixed = joint and not random and not swap and asks_mixing
-        return cls(watched, joint, random, swap, mixed, moved=not random and not mixed and asks_moving)
+        return cls(watched, joint, random, swap, moved=not random and asks_moving)

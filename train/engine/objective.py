@@ -40,9 +40,9 @@ def classification(
 
 
 def closeness(o: Options, kind: Kind) -> float:
-    """How much the reconstruction counts: a swapped picture has to differ where the class shows, and one that is mixed,
-    or has the places of another, is a picture that nobody has seen."""
-    return 0.0 if kind.mixed or kind.moved else o.swap_closeness if kind.swap else 1.0
+    """How much the reconstruction counts: a swapped picture has to differ where the class shows, and one with the
+    places of another is a picture that nobody has seen."""
+    return 0.0 if kind.moved else o.swap_closeness if kind.swap else 1.0
 
 
 def kl_weight(o: Options, nimg: int) -> float:

@@ -251,18 +251,16 @@ class Trainer:
 
     def draw(self, kind: Kind, x: Tensor, probs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """What the mapping draws or the encoder says of x, w ⊕ t [B, D+T], and its picture [B, 3, R, R]."""
-        space, mix = self.bare("generator").space, None
+        mix = None
         if kind.random:
             code = self.mapping(torch.randn(x.shape[0], self.config.z_dim, device=x.device))
             if torch.rand(()) < self.o.style_mixing:
-                mix = mixing(space, code, probs)
+                mix = mixing(self.bare("generator").space, code, probs)
         else:
             code = self.encoder(x)
             if kind.moved:
                 w, t = code.tensor_split([self.config.w_dim], dim=1)
                 code = torch.cat([w, t.roll(1, dims=0)], dim=1)
-            if kind.mixed:
-                mix = mixing(space, code, probs)
             if kind.swap:
                 mix = torch.cat([code, wanted], dim=1), self.following(wanted)
         return code, self.generator(torch.cat([code, probs], dim=1), mix=mix)

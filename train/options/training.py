@@ -36,7 +36,7 @@ HARMLESS = {
 # What numbers may be; all others, 0 or more.
 AT_LEAST_1 = ("batch_size", "w_every", "r1_every", "path_every", "log_every", "report_pictures", "keep_checkpoints")
 ABOVE_0 = ("total_kimg", "temperature", "ada_kimg")
-SHARES = ("style_mixing", "encoder_mixing", "kl_views", "class_swap", "swap_dropout", "places_swap")
+SHARES = ("style_mixing", "kl_views", "class_swap", "swap_dropout", "places_swap")
 # Of the networks; of a model that a run begins from, they are its own.
 SHAPES = ("channels", "trunk_channels", "w_dim", "places")
 
@@ -122,8 +122,6 @@ class Options:
             and the model has no mapping: an explanation needs none, and in a short run random pictures, far from
             anything, only keep the discriminator from looking at the others.
         style_mixing: share of the random steps that mix two styles.
-        encoder_mixing: share of the encoder's steps after the warm-up that mix the styles of two pictures; such a
-            picture keeps its class and has no reconstruction loss. Not in the paper.
         temperature: the classifier's logits are divided by it wherever training reads probabilities.
         l1_weight: pixel reconstruction.
         perceptual: efficientnet, lpips or classifier; whose features say what looks alike.
@@ -214,7 +212,6 @@ class Options:
     places_swap: float = 0.0
     random_path_every: int = 2
     style_mixing: float = 0.9
-    encoder_mixing: float = 0.0
     temperature: float = 2.0
     l1_weight: float = 1.0
     perceptual: Perceptual = "efficientnet"

@@ -66,7 +66,7 @@ def test_traced_networks_have_the_same_gradients_and_are_traced_once_for_each_ki
 
 
 def test_traced_networks_can_be_gone_back_through_twice_to_balance_the_losses(make_trainer, x):
-    own = {"class_swap": 0.0, "encoder_mixing": 0.0, "random_path_every": 0}
+    own = {"class_swap": 0.0, "random_path_every": 0}
     trainer = assert_compiled_trains_alike(make_trainer, x, "aot_eager", 2, seed=3, balance=True, **own)
     assert "balance" in trainer.log
 

@@ -196,24 +196,6 @@ def test_no_swap_before_its_time(make_trainer, x):
     assert "kl_swap" not in trainer.log
 
 
-def test_a_mixed_step_keeps_the_class_and_has_no_reconstruction_loss(make_trainer, x, monkeypatch):
-    trainer = make_trainer(encoder_mixing=1.0, class_swap=0.0, flips="none", random_path_every=1000, warmup_kimg=0.0)
-    trainer.step_number = 3  # an encoder step that would otherwise compute the loss of w
-    asked = []
-    kl = losses.classifier_kl
-    monkeypatch.setattr(losses, "classifier_kl", lambda p, q: asked.append(p) or kl(p, q))
-    trainer.step(x)
-    torch.testing.assert_close(asked[0], trainer.classifier(x).softmax(dim=1))
-    assert "g_adv" in trainer.log
-    assert not {"l1", "kl", "w_rec", "w_spread"} & set(trainer.log)
-
-
-def test_nothing_is_mixed_while_there_is_no_discriminator(make_trainer, x):
-    trainer = make_trainer(encoder_mixing=1.0, class_swap=0.0, warmup_kimg=1.0)
-    trainer.step(x)
-    assert "l1" in trainer.log
-
-
 def test_the_strength_follows_the_discriminator_and_everything_it_sees_is_changed_by_it(make_trainer, x, monkeypatch):
     trainer = make_trainer(augment="ada", ada_kimg=0.1, r1_every=1)
     strengths = []
