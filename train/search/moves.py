@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from stylex.attfind.effects import WIDTHS, WIDTHS_ON_GPU, fastest_width, first_that_fits
+from stylex.attfind.effects import fastest_width, first_that_fits
 from stylex.attfind.screening import shortlist, total_promise
 from stylex.model import StylEx
 from stylex.stylespace import StyleStats
@@ -41,9 +41,9 @@ def width_of(model: StylEx, s: Tensor, o: Options) -> int:
     """How many copies of s [1, S] go through the generator at once."""
     if o.batch_size:
         return o.batch_size
-    index = torch.zeros(max(*WIDTHS, *WIDTHS_ON_GPU), dtype=torch.long, device=s.device)
 
     def run(width: int) -> None:
-        model.edits_of(width, visible=True)(s)(index[:width], s[0, :1].expand(width)).cpu()
+        first = torch.zeros(width, dtype=torch.long, device=s.device)
+        model.edits_of(width, visible=True)(s)(first, s[0, :1].expand(width)).cpu()
 
     return first_that_fits(run) if s.is_cuda else fastest_width(run)
