@@ -1,12 +1,14 @@
 """How fast AttFind is, against moving one coordinate at a time, and what its shortcut misses.
 
     python benchmarks/attfind.py --model checkpoints/leaves --json attfind.json
+    python benchmarks/attfind.py --resolution 256 --device cuda --docs docs
 
 All ways are timed in turns within one run, on the same pictures and weights, so that a busy machine slows them alike.
-Without a folder of pictures the model draws its own. One coordinate at a time is timed on a sample of the moves and
-multiplied; everything else is really done, as train/find_attributes.py does it: the trial of how many copies go through
-at once, the gradients, and how much of each picture changed. A screened search with its certificate takes as long as
-the screened one and an exact one of the pictures it is certified on.
+Without a folder of pictures the model draws its own; without a model it is one of a preset, with random weights. One
+coordinate at a time is timed on a sample of the moves and multiplied; everything else is really done, as
+train/find_attributes.py does it: the trial of how many copies go through at once, the gradients, and how much of each
+picture changed. A screened search with its certificate takes as long as the screened one and an exact one of the
+pictures it is certified on.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from torch import Tensor
 
 from benchmarks import page
 from benchmarks.output import ready
+from benchmarks.page import line
+from benchmarks.untrained import Untrained
 from stylex.attfind.effects import effects_of
 from stylex.attfind.screening import certify
 from stylex.model import StylEx
@@ -60,15 +64,15 @@ class Clock:
         return result
 
 
-def measure(model: StylEx, s: Tensor, keep: int, sample: int, seed: int) -> dict[str, float]:
+def measure(model: StylEx, s: Tensor, stats: StyleStats, keep: int, sample: int, seed: int) -> dict[str, float]:
     """Numbers of the three ways on styles s [N, S].
 
     Args:
         keep: moves that the shortcut keeps for each class.
         sample: moves timed one at a time on each picture.
     """
-    stats, searched = model.stats or StyleStats.of(s), model.space.num_conv
-    everything, clock = torch.arange(searched, device=s.device), Clock()
+    searched, clock = model.space.num_conv, Clock()
+    everything = torch.arange(searched, device=s.device)
     options = Options(model="", data="", candidates=keep)
     width = clock.time("width", lambda: width_of(model, s[:1], options))
     edits_of = clock.time("prepare", lambda: model.edits_of(width, visible=True))
@@ -155,29 +159,58 @@ def table(n: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+HEAD = (
+    "| px | on | pictures | moves | copies at once | one at a time, ms a move | exact, ms a move | times as fast "
+    "| moves screened | screened, ms of each move that an exact search makes | times as fast | day |"
+)
+
+
+def row(resolution: int, on: str, n: dict[str, float]) -> str:
+    """The numbers of a preset as a row of speed.md."""
+    alone, exact, screened = (
+        f"{1e3 * n[f'{way}_s'] / n['moves']:.3f}" for way in ("one_at_a_time", "exact", "screened")
+    )
+    made, times = f"{n['moves_kept'] * n['pictures']:,}", (f"{n['exact_speedup']:.1f}", f"{n['screened_speedup']:.1f}")
+    cells = [resolution, on, n["pictures"], f"{n['moves']:,}", n["batch_size"], alone, exact, times[0]]
+    return line([*cells, made, screened, times[1], page.today()])
+
+
 def main(args: list[str] | None = None) -> dict[str, float]:
     print_anything()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder or Hub repository")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", help="model folder or Hub repository")
+    which.add_argument("--resolution", type=int, help="of a preset with random weights, instead of a model")
     parser.add_argument("--data", type=Path, help="folder of pictures; random ones of the model without it")
     parser.add_argument("--pictures", type=int, default=10)
     parser.add_argument("--keep", type=int, default=CANDIDATES, help="moves that the shortcut keeps for each class")
     parser.add_argument("--sample", type=int, default=25, help="moves timed one at a time on each picture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--docs", type=Path, help="folder whose attfind.md gets the table")
+    parser.add_argument(
+        "--docs", type=Path, help="folder whose attfind.md gets the table, speed.md the row of a preset"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     o = parser.parse_args(args)
     ready(parser, o.json)
     measure_exactly()
-    model = StylEx.from_pretrained(o.model, device=o.device)
-    s = pictures_of(model, o.data, o.pictures, o.seed)
-    numbers = measure(model, s, o.keep, o.sample, o.seed)
+    if o.model:
+        model = StylEx.from_pretrained(o.model, device=o.device)
+        s = pictures_of(model, o.data, o.pictures, o.seed)
+        stats = model.stats or StyleStats.of(s)
+    else:
+        drawn = Untrained.of(o.resolution, o.pictures, o.device)
+        model, s, stats = drawn.model, drawn.s, drawn.stats
+    numbers = measure(model, s, stats, o.keep, o.sample, o.seed)
     told = table(numbers)
     print(told)
-    if o.docs:
-        head = f"{o.model}. {page.machine()}; {page.today()}. "
+    on = page.machine(o.device)
+    if o.docs and o.model:
+        head = f"{o.model}. {on}; {page.today()}. "
         page.write(o.docs / "attfind.md", f"ways of {o.model}", "attfind", head + told)
+    elif o.docs:
+        rows = [row(o.resolution, on, numbers)]
+        page.put_rows(o.docs / "speed.md", "AttFind beside one move at a time", "attfind", HEAD, rows, cells=2)
     if o.json:
         put_json(o.json, numbers, option="--json")
     return numbers

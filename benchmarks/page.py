@@ -74,8 +74,11 @@ def put_rows(page: Path, name: str, script: str, head: str, rows: Sequence[str],
     write(page, name, script, "\n".join([head, "|" + " --- |" * (head.count("|") - 1), *body]))
 
 
-def machine() -> str:
-    """The processor as its table names it, with its threads and what it computes in."""
+def machine(device: str = "cpu") -> str:
+    """The GPU of that name as it calls itself; else the processor as its table names it, with its threads and what it
+    computes in."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -6,7 +6,7 @@ For each scenario and seed: pictures are drawn, a classifier learns them (or is 
 laptop's recipe and `train/find_attributes.py` are started as a user would start them. Then each method's edits are
 measured against what the classifier really goes by. What is done is not done again, so this can be stopped and started,
 and more seeds be added. docs/proof.md says what each number means; `--docs` writes its tables. Words that are not its
-own go to train/train.py.
+own go to train/train.py. Grad-CAM's maps are captum's (`pip install captum`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         parser.error(f"there is no scenario {', '.join(unknown)}; choose of {', '.join(SCENARIOS)}")
     if o.seeds < 1:
         parser.error(f"--seeds is {o.seeds}; use 1 or more")
+    if find_spec("captum") is None:
+        parser.error(maps.NO_CAPTUM)
     ready(parser, o.json)
     try:
         base = base_of(o)

@@ -20,27 +20,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from torch import Tensor
 
 from benchmarks import page
 from benchmarks.output import ready
 from benchmarks.page import line
 from benchmarks.training import reader
+from benchmarks.untrained import Untrained
 from stylex.attfind import shards
 from stylex.attfind.effects import effects_of
 from stylex.attfind.shards import Plan
-from stylex.classifiers.classifier import ClassifierConfig, build
-from stylex.model import StylEx
-from stylex.networks.config import ModelConfig
 from stylex.storage.outputs import put_json
-from stylex.stylespace import StyleStats
 from stylex.terminal import print_anything
 from train.options.searching import Options as SearchOptions
 from train.search.moves import moves_of, width_of
@@ -58,26 +53,6 @@ SHARED = (
 )
 
 
-@dataclass(frozen=True)
-class Random:
-    """A model of a preset with random weights, and styles [N, S] of random pictures."""
-
-    model: StylEx
-    s: Tensor
-    stats: StyleStats
-
-    @classmethod
-    def of(cls, resolution: int, pictures: int) -> Random:
-        torch.manual_seed(0)
-        config = ModelConfig.preset(resolution, 2)
-        model = StylEx(config, build(ClassifierConfig(("a", "b"), resolution)))
-        torch.nn.init.normal_(model.generator.affine.class_weight)  # zero before training: no two classes would differ
-        latent = torch.randn(pictures, config.latent_dim)
-        latent[:, config.code_dim :] = torch.rand(pictures, 1).repeat(1, 2).sub(torch.tensor([0.0, 1.0])).abs()
-        s = model.styles(latent)
-        return cls(model, s, StyleStats.of(s))
-
-
 def grown(resolution: int, counts: Sequence[int], keep: int, every: int, width: int = 0) -> dict[str, Any]:
     """Seconds of a screened search of the first so many pictures, for each of `counts`, and of an exact move; on one
     thread those of the processor, so that other programs do not count.
@@ -88,7 +63,7 @@ def grown(resolution: int, counts: Sequence[int], keep: int, every: int, width: 
         width: copies that go through at once; 0 finds it by trying.
     """
     options = SearchOptions(model="", data="", candidates=keep, batch_size=width)
-    r = Random.of(resolution, max(counts))
+    r = Untrained.of(resolution, max(counts))
     model, searched, read = r.model, r.model.space.num_conv, reader(r.model.device)
     width = width_of(model, r.s[:1], options)
     gradients = {}
@@ -117,7 +92,7 @@ def grown(resolution: int, counts: Sequence[int], keep: int, every: int, width: 
 
 def shared(resolution: int, pictures: int, keep: int, processes: int, rounds: int) -> dict[str, Any]:
     """Seconds in which the shards of one plan are computed by one process, by several, and by one on more threads."""
-    r, options = Random.of(resolution, pictures), SearchOptions(model="", data="", candidates=keep)
+    r, options = Untrained.of(resolution, pictures), SearchOptions(model="", data="", candidates=keep)
     candidates, moves = moves_of(r.model, r.s.split(PARTS), r.stats, options)
     width = width_of(r.model, r.s[:1], options)
     names = [str(n) for n in range(pictures)]
@@ -161,7 +136,7 @@ def together(folder: Path, resolution: int, pictures: int, count: int, threads: 
 
 def compute(folder: Path, resolution: int, pictures: int, part: tuple[int, int]) -> dict[str, float]:
     """One of the processes; on Linux their clocks are one."""
-    r, plan = Random.of(resolution, pictures), shards.read_plan(folder, KEY)
+    r, plan = Untrained.of(resolution, pictures), shards.read_plan(folder, KEY)
     edits_of = r.model.edits_of(plan.batch_size, visible=True)
     r.model.logits_of(r.s[:1])  # the first pass takes longer
     (folder / f"ready-{part[0]}").touch()

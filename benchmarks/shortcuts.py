@@ -268,7 +268,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     if o.mapped < 1:
         parser.error(f"--mapped is {o.mapped}; use 1 or more")
     if find_spec("captum") is None:
-        parser.error("the maps need captum, which is not installed: pip install captum")
+        parser.error(maps.NO_CAPTUM)
     ready(parser, o.json)
     try:
         model = StylEx.from_pretrained(o.model)

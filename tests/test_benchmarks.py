@@ -17,8 +17,10 @@ import pytest
 import torch
 from small import SMALL, command_line
 
+from benchmarks.untrained import Untrained
 from stylex.pictures.images import to_pil
 from stylex.storage.outputs import OutputError
+from stylex.stylespace import StyleStats
 from train import train
 from train.data.records import DataError
 from train.engine.compiled import compile_networks
@@ -49,6 +51,18 @@ def test_attfind_is_timed_and_compared_with_one_coordinate_at_a_time(model_folde
     assert numbers["exact_speedup"] == pytest.approx(numbers["one_at_a_time_s"] / numbers["exact_s"])
     assert numbers["screened_speedup"] > 0
     assert "| one at a time | 320 |" in capsys.readouterr().out
+
+
+def test_a_preset_is_timed_without_a_model_and_has_a_row_of_its_own(tiny_model, tmp_path, monkeypatch):
+    attfind = load("attfind")
+    s = torch.randn(2, tiny_model.space.size)
+    drawn = Untrained(tiny_model, s, StyleStats.of(s))
+    monkeypatch.setattr(attfind.Untrained, "of", lambda *asked: drawn)
+    for _ in range(2):  # the second takes the place of the first
+        attfind.main(["--resolution", "64", "--pictures", "2", "--sample", "3", "--docs", str(tmp_path)])
+    page = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith("| 64 |"))
+    assert row.count("|") == attfind.HEAD.count("|")
 
 
 def test_ranking_is_timed_on_a_table_of_many_shards():

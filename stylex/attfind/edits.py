@@ -34,7 +34,9 @@ class SingleEdits:
     def __init__(self, synthesis: Synthesis) -> None:
         self.synthesis, self.space, self.const = synthesis, synthesis.space, synthesis.const.detach()
         with torch.no_grad():
-            self.layers = [_Layer(layer) for layer in synthesis.layers if isinstance(layer, StyledLayer)]
+            # A processor likes its convolutions channels last; in single precision a GPU does not.
+            order = torch.contiguous_format if self.const.is_cuda else torch.channels_last
+            self.layers = [_Layer(layer, order) for layer in synthesis.layers if isinstance(layer, StyledLayer)]
             rgbs = [rgb for rgb in synthesis.to_rgb if isinstance(rgb, ToRGB)]
             self.rgb = [(rgb.conv.weight * rgb.conv.gain, rgb.bias.detach()) for rgb in rgbs]
 
@@ -110,21 +112,20 @@ class EditsOfOne:
 
 
 class _Layer:
-    """A `StyledLayer` taken apart."""
+    """A `StyledLayer` taken apart, its maps in a memory format."""
 
-    def __init__(self, layer: StyledLayer) -> None:
-        self.up = layer.conv.up
+    def __init__(self, layer: StyledLayer, order: torch.memory_format) -> None:
+        self.up, self.order = layer.conv.up, order
         self.weight = layer.conv.weight * layer.conv.gain  # [out, in, 3, 3]
         self.energy = self.weight.square().sum(dim=(2, 3)).t()  # [in, out]
         offset = layer.noise_const * layer.noise_strength + layer.bias[:, None, None]
-        # Channels last, as a CPU likes its convolutions.
-        self.offset = (offset * GAIN).contiguous(memory_format=torch.channels_last)  # [1, out, H, W]
+        self.offset = (offset * GAIN).contiguous(memory_format=order)  # [1, out, H, W]
 
     def baked(self, style: Tensor) -> Tensor:
         """The kernel for one style [1, in], with its demodulation and the gain of the activation in it."""
         scale = torch.rsqrt(style.square() @ self.energy + EPSILON) * GAIN  # [1, out]
         weight = self.weight * style[:, :, None, None] * scale.view(-1, 1, 1, 1)
-        return weight.transpose(0, 1) if self.up else weight.contiguous(memory_format=torch.channels_last)
+        return weight.transpose(0, 1) if self.up else weight.contiguous(memory_format=self.order)
 
     def __call__(self, x: Tensor, baked: Tensor) -> Tensor:
         """x [B, in, H, W] -> the activated output [B, out, H or 2H, W or 2W]."""
@@ -171,5 +172,5 @@ class _Layer:
         scale = torch.rsqrt(styles.square() @ self.energy + EPSILON) * GAIN  # [B, out]
         if self.up:
             y = y.view(count, h, w, 2, 2, out).permute(0, 1, 3, 2, 4, 5).reshape(count, 2 * h, 2 * w, out)
-        y = y.view(count, *self.offset.shape[2:], out).permute(0, 3, 1, 2)  # channels last in memory
+        y = y.view(count, *self.offset.shape[2:], out).permute(0, 3, 1, 2).contiguous(memory_format=self.order)
         return F.leaky_relu_(torch.addcmul(self.offset, y, scale[:, :, None, None]), SLOPE)

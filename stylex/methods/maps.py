@@ -22,6 +22,7 @@ STEPS = 32
 # Side of the square that occlusion covers, and how far it moves, as shares of the picture's side.
 WINDOW, STRIDE = 1 / 6, 1 / 12
 GREY = 0.0
+NO_CAPTUM = "maps need captum, which is not installed: pip install captum"
 
 
 @differentiable()
@@ -46,7 +47,7 @@ def attribute(
     try:
         from captum.attr import IntegratedGradients, LayerGradCam, Occlusion
     except ImportError:
-        raise MethodError("maps need captum, which is not installed: pip install captum") from None
+        raise MethodError(NO_CAPTUM) from None
     side, x = x.shape[-1], x.clone()
     if method == "occlusion":
         window, stride = max(1, round(side * WINDOW)), max(1, round(side * STRIDE))

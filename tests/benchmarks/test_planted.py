@@ -15,6 +15,7 @@ import torch
 from small import SMALL, command_line
 
 from benchmarks.planting.pictures import part_of
+from stylex.methods import maps
 from train import train_classifier
 from train.data.pictures import load_pictures, to_float
 from train.options.command import parse
@@ -146,6 +147,14 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(planted, tmp_path, capsy
         with pytest.raises(SystemExit):
             planted.main(args)
         assert said in capsys.readouterr().err
+
+
+def test_a_missing_captum_is_said_before_the_work_begins(planted, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(planted, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit):
+        planted.main(["--output", str(tmp_path)])
+    assert maps.NO_CAPTUM in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_reader_that_reads_badly_is_not_believed(planted, tmp_path, capsys, monkeypatch):

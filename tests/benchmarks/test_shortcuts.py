@@ -11,6 +11,7 @@ from small import NAMES
 from torch import Tensor
 
 from benchmarks import shortcuts
+from stylex.methods import maps
 from train.data.pictures import Pictures
 from train.measure.removals import DARK
 
@@ -105,7 +106,7 @@ def test_a_missing_captum_is_said_before_the_work_begins(monkeypatch, capsys):
     monkeypatch.setattr(shortcuts, "find_spec", lambda _: None)
     with pytest.raises(SystemExit):
         shortcuts.main(["--model", "nowhere", "--data", "nowhere"])
-    assert "the maps need captum, which is not installed: pip install captum" in capsys.readouterr().err
+    assert maps.NO_CAPTUM in capsys.readouterr().err
 
 
 def test_pictures_without_labels_are_refused(model_folder, pictures, tmp_path, capsys):

@@ -100,6 +100,25 @@ def test_a_step_never_waits_for_the_device(trainer):
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="a processor has no such graphs")
+def test_steps_from_cuda_graphs_have_the_losses_of_the_others(trainer):
+    """Each kind of step is run, recorded and replayed, on weights that have moved since."""
+    found = []
+    for compiled in (False, True):
+        t = trainer(**PROJECTED, augment=0.0, compile=compiled)
+        told = []
+        for x in batches(20):
+            t.step(x)
+            told.append(t.numbers())
+        found.append(told)
+    for step, (plain, compiled) in enumerate(zip(*found, strict=True)):
+        assert plain.keys() == compiled.keys()
+        for name in ("l1", "kl", "d", "g_adv"):
+            if name in plain:
+                # Noise is drawn in another order, and convolutions may sum in one.
+                assert compiled[name] == pytest.approx(plain[name], rel=0.05, abs=1e-3), (step, name)
+
+
 def test_a_resumed_run_goes_on_with_the_same_losses(trainer):
     parts = batches(6)
     t = trainer(**PROJECTED)

@@ -24,7 +24,7 @@ from train.engine.adaptive import AdaptiveStrength
 from train.engine.adversarial import Adversary, OwnNetwork, SharedEye
 from train.engine.augment import flip
 from train.engine.checkpoint import ResumeError
-from train.engine.compiled import BACKEND, COMPILED, compile_networks
+from train.engine.compiled import COMPILED, backend_for, begin_step, compile_networks
 from train.engine.device import always_alike, train_fast
 from train.engine.ema import EMA
 from train.engine.eyes import eyes
@@ -84,7 +84,7 @@ class Trainer:
         if eye is not None:
             self.adversary = SharedEye(self.discriminator, eye.to(device), measures=eye is features)
         if o.compile:
-            self.compile()
+            self.compile(backend_for(device))
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in prepared[4:]]
         self.augment = AdaptiveStrength(o.augment, o.ada_target, o.ada_kimg, device)
         self.mean_path = torch.zeros((), device=device)
@@ -100,7 +100,7 @@ class Trainer:
     def bare(self, name: str) -> Any:
         return self.accelerator.unwrap_model(self.networks[name])
 
-    def compile(self, backend: str = BACKEND) -> None:
+    def compile(self, backend: str) -> None:
         """Generator, encoder, discriminator and the networks that judge, from now on; the mapping is too small to gain.
 
         R1 and the path lengths differentiate twice, which a compiled network cannot; `in_full` goes by `forward`, which
@@ -205,6 +205,8 @@ class Trainer:
     def step(self, x: Tensor) -> None:
         """One update of the discriminator and one of generator, mapping and encoder, on x [B, 3, R, R] in [-1, 1]."""
         o, pictures = self.o, x.shape[0] * self.accelerator.num_processes
+        if o.compile:
+            begin_step(self.accelerator.device)
         self.set_rates()
         kind = Kind.draw(o, self.step_number, self.nimg, self.accelerator.process_index)
         x = flip(x, o.flips).contiguous(memory_format=torch.channels_last)

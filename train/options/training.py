@@ -106,7 +106,8 @@ class Options:
         discriminator_lr_mul: the same for the discriminator; if not given, a quarter for projected and 1 for stylegan2.
         mixed_precision: auto takes what `accelerate launch --mixed_precision bf16` asks for, else bf16 where the
             processor itself computes in it, and does not only emulate it.
-        compile: the networks through torch.compile; minutes before the first step. docs/speed.md tells whether it pays.
+        compile: the networks through torch.compile: CUDA graphs on a GPU, ready after seconds, and compiled code on a
+            processor, after minutes. docs/speed.md tells whether it pays.
         recompute: keep nothing of the levels of generator and encoder (and of the paper's discriminator) for the
             backward pass, and compute it once more there: less memory, a longer step, the same numbers. dry_run says
             where it is needed.
