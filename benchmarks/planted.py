@@ -4,9 +4,10 @@
 
 For each scenario and seed: pictures are drawn, a classifier learns them (or is code), and `train/train.py` with the
 laptop's recipe and `train/find_attributes.py` are started as a user would start them. Then each method's edits are
-measured against what the classifier really goes by. What is done is not done again, so this can be stopped and started,
-and more seeds be added. docs/proof.md says what each number means; `--docs` writes its tables. Words that are not its
-own go to train/train.py. Grad-CAM's maps are captum's (`pip install captum`).
+measured against what the classifier really goes by. What is done is not done again, so this can be stopped and started.
+docs/proof.md says what each number means; `--docs` writes its tables, and what each run measured beside them: more
+seeds can be added there (`--first-seed`) by whoever has none of the runs. Words that are not its own go to
+train/train.py. Grad-CAM's maps are captum's (`pip install captum`).
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ KNOWN = 300  # training pictures that a method may draw from
 ASKED = 24  # held-out pictures of each target on which edits are measured
 TRUE_ON = 64  # held-out pictures whose factors are re-drawn
 SHOWN, SCALE = 6, 2  # pictures on a sheet, and how much larger
+RUNS = "runs.json"  # beside the sheets: what the tables are made from
+MOST_SEEDS = 100
 
 
 def spelled(options: dict[str, Any]) -> list[str]:
@@ -215,6 +218,28 @@ def sheet(scenario: Scenario, folder: Path) -> None:
 # Tables.
 
 
+def short(run: dict[str, Any]) -> dict[str, Any]:
+    """What the tables need of a run's numbers."""
+    own = ("side", "trained_on", "accuracy", "drawn", "drawn_intervals", "place_by_chance", "place_grad_cam")
+    of_method = ("claims", *NUMBERS, "intervals")
+    return {
+        **{key: run[key] for key in own},
+        "classes": {name: {"causes": found["causes"]} for name, found in run["classes"].items()},
+        "methods": {name: {key: found[key] for key in of_method} for name, found in run["methods"].items()},
+    }
+
+
+def runs_of(base: Path, side: int, docs: Path | None) -> dict[str, dict[str, Any]]:
+    """Name and seed of every run -> its numbers: those that the page was written from, and in their place those of
+    here."""
+    kept = docs / "proof" / RUNS if docs else None
+    found = read_json(kept) if kept and kept.exists() else {}
+    for key in (f"{name}-{seed}" for name in SCENARIOS for seed in range(MOST_SEEDS)):
+        if (path := base / key / "numbers.json").exists():
+            found[key] = short(read_json(path))
+    return {key: run for key, run in found.items() if run["side"] == side}
+
+
 def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the seeds of a scenario, and how far apart they are; causes are those of any seed."""
     methods = {}
@@ -314,15 +339,20 @@ def sham_alarms(done: dict[str, dict[str, Any]]) -> dict[str, float] | None:
     return {name: m["claims"] for name, m in done["sham"]["methods"].items()} if "sham" in done else None
 
 
-def publish(done: dict[str, dict[str, Any]], base: Path, docs: Path, reader: dict[str, float]) -> None:
+def publish(
+    runs: dict[str, dict[str, Any]], done: dict[str, dict[str, Any]], base: Path, docs: Path, reader: dict[str, float]
+) -> None:
     """The tables and sheets, between their marks in proof.md of `docs`; what is around them is left alone."""
+    (docs / "proof").mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(run)}" for key, run in sorted(runs.items()))
+    (docs / "proof" / RUNS).write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     write = partial(page.write, docs / "proof.md", script="planted", title="Planted causes")
     write("planted scenarios", table=scenario_table(done))
     parts = []
     for name, row in done.items():
-        picture = docs / "proof" / f"{name}.webp"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes((base / f"{name}-0" / "sheet.webp").read_bytes())
+        drawn_here = base / f"{name}-0" / "sheet.webp"
+        if drawn_here.exists():
+            (docs / "proof" / f"{name}.webp").write_bytes(drawn_here.read_bytes())
         drawn = ", ".join(f"{factor} {shown(value)}" for factor, value in row["drawn"].items() if value is not None)
         parts += [
             f"**{name}**: {SCENARIOS[name].says}. The classifier is right on {row['accuracy']:.0%} of the held-out "
@@ -367,13 +397,16 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     print_anything()
     parser = runs_parser(__doc__, "proof.md")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="which, with commas (default %(default)s)")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each, of the seeds from 0 (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each (default %(default)s)")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the runs (default %(default)s)")
     o, more = parser.parse_known_args(args)
     names = o.scenarios.split(",")
     if unknown := [name for name in names if name not in SCENARIOS]:
         parser.error(f"there is no scenario {', '.join(unknown)}; choose of {', '.join(SCENARIOS)}")
     if o.seeds < 1:
         parser.error(f"--seeds is {o.seeds}; use 1 or more")
+    if not 0 <= o.first_seed <= MOST_SEEDS - o.seeds:
+        parser.error(f"--first-seed is {o.first_seed}, of {o.seeds} runs; use seeds from 0 to {MOST_SEEDS - 1}")
     if find_spec("captum") is None:
         parser.error(maps.NO_CAPTUM)
     ready(parser, o.json)
@@ -382,7 +415,9 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         read = reader_of(base / "reader", o.side, o.reader_steps, BAR)
     except (OutputError, ValueError) as error:
         parser.error(str(error))
-    for seed in range(o.seeds):  # one of each scenario first: a table of one seed says more than half a table of five
+    for seed in range(
+        o.first_seed, o.first_seed + o.seeds
+    ):  # one of each scenario first: a table of one seed says more than half a table of five
         for name in names:
             folder = base / f"{name}-{seed}"
             if not (folder / "numbers.json").exists():
@@ -390,10 +425,10 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
                 if seed == 0:
                     sheet(SCENARIOS[name], folder)
                 write_json(folder / "numbers.json", measure(SCENARIOS[name], folder, read))
-    done = {}
+    runs, done = runs_of(base, o.side, o.docs), {}
     for name in SCENARIOS:  # those of former calls, too
-        if runs := [read_json(path) for path in sorted(base.glob(f"{name}-[0-9]*/numbers.json"))]:
-            done[name] = together(runs)
+        if found := [run for key, run in runs.items() if key.rpartition("-")[0] == name]:
+            done[name] = together(found)
     reached = read_json(base / "reader" / "reader.json")["r_squared"]
     result = {"side": o.side, "reader": reached, "sham_alarms": sham_alarms(done), "scenarios": done}
     print(scenario_table(done))
@@ -402,7 +437,7 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
     if o.json:
         put_json(o.json, result, option="--json")
     if o.docs:
-        publish(done, base, o.docs, reached)
+        publish(runs, done, base, o.docs, reached)
     return result
 
 

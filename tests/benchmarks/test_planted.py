@@ -83,6 +83,15 @@ def test_a_scenario_is_drawn_trained_searched_measured_and_written_down_once(pla
     assert len(planted.started) == 1
     assert (place / "proof.md").read_text(encoding="utf-8") == page
 
+    # Another seed, of a run that is not here.
+    kept = place / "proof" / "runs.json"
+    runs = json.loads(kept.read_text(encoding="utf-8"))
+    kept.write_text(json.dumps({**runs, "code-3": {**runs["code-0"], "accuracy": 0.5}}), encoding="utf-8")
+    both = planted.main(args)["scenarios"]["code"]
+    assert (both["seeds"], both["accuracy"]) == (2, 0.75)
+    assert json.loads(kept.read_text(encoding="utf-8"))["code-0"] == runs["code-0"]
+    assert planted.runs_of(tmp_path / "none", 64, place) == {}  # of another size
+
 
 def test_a_part_of_the_pictures_comes_with_what_it_was_drawn_from(planted, tmp_path):
     planted.plant(planted.SCENARIOS["code"], 0, 32, tmp_path)
@@ -142,6 +151,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(planted, tmp_path, capsy
     for args, said in (
         (["--scenarios", "code,sorcery"], "there is no scenario sorcery; choose of code, single"),
         (["--seeds", "0"], "--seeds is 0; use 1 or more"),
+        (["--first-seed", "98"], "--first-seed is 98, of 5 runs; use seeds from 0 to 99"),
         (["--output", str(ROOT / "README.md")], "cannot be written"),
     ):
         with pytest.raises(SystemExit):
