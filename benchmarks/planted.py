@@ -415,9 +415,8 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         read = reader_of(base / "reader", o.side, o.reader_steps, BAR)
     except (OutputError, ValueError) as error:
         parser.error(str(error))
-    for seed in range(
-        o.first_seed, o.first_seed + o.seeds
-    ):  # one of each scenario first: a table of one seed says more than half a table of five
+    # One of each scenario first: a table of one seed says more than half a table of five.
+    for seed in range(o.first_seed, o.first_seed + o.seeds):
         for name in names:
             folder = base / f"{name}-{seed}"
             if not (folder / "numbers.json").exists():
