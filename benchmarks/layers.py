@@ -1,24 +1,25 @@
-"""Other forms of the generator's layers, which draw the same: are they faster?
+"""Other forms of the layers of generator and eye, which give the same: are they faster?
 
     python benchmarks/layers.py --docs docs
 
 Each layer of a configuration is timed as it is and in another form, in turns, forwards and both ways, by the processor
 time of this process: the doubling of the side as one convolution, into whose kernel the blur is folded, with four times
 the outputs, one for each pixel of two by two (Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution");
-and the layer at 4x4 as a product of matrices. Before it is timed, a form has to draw the same to rounding.
+and the layer at 4x4 as a product of matrices. The eye's layers that halve the side, which are padded on one side only,
+are timed with a copy that has that border. Before it is timed, a form has to give the same to rounding.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,13 +30,15 @@ from torch import Tensor
 from benchmarks import page
 from benchmarks.output import ready
 from benchmarks.page import line
+from stylex.classifiers.lite import Folded, Lite
 from stylex.networks.layers import ModulatedConv2d
 from stylex.storage.outputs import OutputError, check_place, put_json
 from stylex.terminal import print_anything
 
-Form = Callable[[ModulatedConv2d, Tensor], Tensor]
+Form = Callable[[Tensor], Tensor]
 CHANNELS = (192, 192, 160, 64, 32)  # of train/configs/laptop.yaml, whose pictures a step these are, too
 PICTURES = 4
+EYE = 96  # pixels of the side that the eye sees
 REPEATS = 10
 HEAD = (
     "| layer | another form | as it is, ms | in that form, ms | times as long "
@@ -57,7 +60,7 @@ def folded(layer: ModulatedConv2d, x: Tensor) -> Tensor:
     return F.pixel_shuffle(F.conv2d(x * layer.gain, weight.to(x.dtype), padding=1), 2)
 
 
-@functools.cache
+@cache
 def blurred_taps() -> Tensor:
     """[9, 36] what becomes of each tap of a 3x3 kernel that the blur goes over."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -73,30 +76,55 @@ def multiplied(layer: ModulatedConv2d, x: Tensor) -> Tensor:
     return y.transpose(1, 2).reshape(n, -1, height, width)
 
 
-def layers(channels: tuple[int, ...]) -> list[tuple[str, ModulatedConv2d, int, str, Form]]:
-    """What each layer is called, the layer, the side of its input, what its other form is called, and that form."""
-    found: list[tuple[str, ModulatedConv2d, int, str, Form]] = []
-    first = channels[0]
-    found.append((f"4x4, {first} to {first}", ModulatedConv2d(first, first, 3), 4, "product of matrices", multiplied))
+def bordered(layer: Folded, x: Tensor) -> Tensor:
+    """A convolution that halves the side, on a copy with a border, as TensorFlow pads it."""
+    less = layer.padding - 1
+    x = F.pad(x, (less, layer.padding, less, layer.padding))
+    return layer.clip(F.conv2d(x, layer.weight, layer.bias, 2, groups=layer.groups))
+
+
+class Layer(NamedTuple):
+    """What a layer is called, what it reads, and the two forms."""
+
+    name: str
+    channels: int
+    side: int
+    dtype: torch.dtype
+    plain: Form
+    called: str
+    other: Form
+
+
+def layers(channels: tuple[int, ...], dtype: torch.dtype) -> Iterator[Layer]:
+    """Those of the generator, then those of the eye, which sees in single precision."""
+    first = ModulatedConv2d(channels[0], channels[0], 3)
+    name, other = f"4x4, {channels[0]} to {channels[0]}", partial(multiplied, first)
+    yield Layer(name, channels[0], 4, dtype, partial(as_it_is, first), "product of matrices", other)
     for i, (below, here) in enumerate(pairwise(channels)):
-        side = 4 * 2**i
+        layer, side = ModulatedConv2d(below, here, 3, up=True), 4 * 2**i
         name = f"{side}x{side} to {2 * side}x{2 * side}, {below} to {here}"
-        found.append((name, ModulatedConv2d(below, here, 3, up=True), side, "blur folded in", folded))
-    return found
+        yield Layer(name, below, side, dtype, partial(as_it_is, layer), "blur folded in", partial(folded, layer))
+    side = EYE // 2
+    for block in Lite().requires_grad_(False).blocks:
+        if block.halves:
+            halving, wide = block.depthwise, block.depthwise.groups
+            name = f"the eye's {side}x{side} to {side // 2}x{side // 2}, {wide}"
+            yield Layer(name, wide, side, torch.float32, halving, "copy with a border", partial(bordered, halving))
+            side //= 2
 
 
-def timed(layer: ModulatedConv2d, x: Tensor, form: Form, other: Form, *, back: bool) -> tuple[float, float]:
+def timed(x: Tensor, plain: Form, other: Form, *, back: bool) -> tuple[float, float]:
     """Milliseconds of processor time of two forms, the medians of `REPEATS` turns."""
 
     def once(form: Form) -> float:
         begun = time.process_time()
-        y = form(layer, x)
+        y = form(x)
         if back:
             y.backward(torch.ones_like(y))
         return (time.process_time() - begun) * 1000
 
-    once(form), once(other)  # what is built at the first call
-    turns = [(once(form), once(other)) for _ in range(REPEATS)]
+    once(plain), once(other)  # what is built at the first call
+    turns = [(once(plain), once(other)) for _ in range(REPEATS)]
     return statistics.median(a for a, _ in turns), statistics.median(b for _, b in turns)
 
 
@@ -104,16 +132,16 @@ def compare(channels: tuple[int, ...], pictures: int, dtype: torch.dtype) -> lis
     """A row for each layer.
 
     Raises:
-        AssertionError: if a form draws something else.
+        AssertionError: if a form gives something else.
     """
     rows = []
-    for name, layer, side, called, form in layers(channels):
-        layer.to(memory_format=torch.channels_last)
-        x = torch.randn(pictures, layer.weight.shape[1], side, side).contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(form(layer, x), as_it_is(layer, x), rtol=1e-3, atol=1e-4)
-        x = x.to(dtype).requires_grad_()
-        forwards, both = (timed(layer, x, as_it_is, form, back=back) for back in (False, True))
-        rows.append({"layer": name, "form": called, "forwards": forwards, "both": both})
+    for layer in layers(channels, dtype):
+        shape = (pictures, layer.channels, layer.side, layer.side)
+        x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(layer.other(x), layer.plain(x), rtol=1e-3, atol=1e-4)
+        x = x.to(layer.dtype).requires_grad_()
+        forwards, both = (timed(x, layer.plain, layer.other, back=back) for back in (False, True))
+        rows.append({"layer": layer.name, "form": layer.called, "forwards": forwards, "both": both})
     return rows
 
 

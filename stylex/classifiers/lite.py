@@ -52,11 +52,11 @@ class Folded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.point:  # a matrix product over all pixels of the batch; on few pixels a convolution takes twice as long
-            return self._clip(F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)).permute(0, 3, 1, 2)
+            return self.clip(F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)).permute(0, 3, 1, 2)
         weight = F.pad(self.weight, (1, 0, 1, 0)) if self.widened else self.weight
-        return self._clip(F.conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups))
+        return self.clip(F.conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups))
 
-    def _clip(self, y: Tensor) -> Tensor:
+    def clip(self, y: Tensor) -> Tensor:
         if not self.active:
             return y
         # In place is faster, but not where a gradient will pass: a product's result is a view, and the backward pass of
