@@ -32,8 +32,8 @@ from benchmarks.output import ready
 from benchmarks.page import line
 from benchmarks.planting import measuring, numbers
 from benchmarks.planting.methods import methods_of
-from benchmarks.planting.pictures import Planted, part_of, plant
-from benchmarks.planting.reader import BAR, STEPS, reader_of
+from benchmarks.planting.pictures import SEEDS_APART, Planted, part_of, plant
+from benchmarks.planting.reader import BAR, LEARNT_FROM, STEPS, reader_of
 from benchmarks.planting.scenarios import LEARNING, SCENARIOS, Scenario
 from benchmarks.planting.scenes import NAMES
 from benchmarks.planting.truth import truths
@@ -58,7 +58,7 @@ ASKED = 24  # held-out pictures of each target on which edits are measured
 TRUE_ON = 64  # held-out pictures whose factors are re-drawn
 SHOWN, SCALE = 6, 2  # pictures on a sheet, and how much larger
 RUNS = "runs.json"  # beside the sheets: what the tables are made from
-MOST_SEEDS = 100
+MOST_SEEDS = LEARNT_FROM // SEEDS_APART  # the pictures of the next one are those that the reader learnt from
 
 
 def spelled(options: dict[str, Any]) -> list[str]:
@@ -234,9 +234,9 @@ def runs_of(base: Path, side: int, docs: Path | None) -> dict[str, dict[str, Any
     here."""
     kept = docs / "proof" / RUNS if docs else None
     found = read_json(kept) if kept and kept.exists() else {}
-    for key in (f"{name}-{seed}" for name in SCENARIOS for seed in range(MOST_SEEDS)):
-        if (path := base / key / "numbers.json").exists():
-            found[key] = short(read_json(path))
+    for name in SCENARIOS:
+        for path in sorted(base.glob(f"{name}-[0-9]*/numbers.json")):
+            found[path.parent.name] = short(read_json(path))
     return {key: run for key, run in found.items() if run["side"] == side}
 
 
